@@ -1,0 +1,1 @@
+//! The built-in components, as the generator sees them: their catalogue, host halves and sources

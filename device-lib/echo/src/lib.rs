@@ -1,0 +1,1 @@
+//! Echo server over TCP and UDP (RFC 862)

@@ -1,0 +1,1 @@
+//! Host half of embed: reads the folder at build time

@@ -1,0 +1,1 @@
+//! The host's sockets in place of a network, for --target process

@@ -1,0 +1,1 @@
+//! Host half of http: pre-renders responses and routes at build time

@@ -1,0 +1,1 @@
+//! HTTP/1.1 server for static files and handlers

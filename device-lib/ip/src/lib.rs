@@ -1,0 +1,1 @@
+//! An IP network on an Ethernet device

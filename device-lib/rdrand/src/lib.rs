@@ -1,0 +1,1 @@
+//! The processor's random number generator

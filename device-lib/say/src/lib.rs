@@ -1,0 +1,1 @@
+//! Prints lines on the console and ends the appliance

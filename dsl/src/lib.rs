@@ -1,0 +1,1 @@
+//! The .unik language: text to syntax tree, to model, to plan

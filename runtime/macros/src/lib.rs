@@ -1,0 +1,1 @@
+//! The small macros of components: typed options, handlers, services

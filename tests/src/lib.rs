@@ -1,0 +1,1 @@
+//! Whole appliances: real images, real monitors, real clients
