@@ -11,6 +11,7 @@
 //!     listens: &'static [Listen],        // only with `listeners = true`
 //!     baked: B,                          // only with a host half that bakes
 //!     wire_1: W1, …, wire_n: Wn,         // one handle per wire, in order
+//!     ref_1: R1, …, ref_n: Rn,           // one handle per instance that an option refers to
 //!     need_1: N1, …, need_n: Nn,         // one handle per implied interface, in order
 //! ) -> Result<Handle, StartError>
 //! ```

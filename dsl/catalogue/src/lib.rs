@@ -1,1 +1,25 @@
-//! The catalogue: what the generator knows of a component, and what a component's host half is given
+//! The catalogue: what the generator knows of a component.
+//!
+//! A component is an ordinary crate whose `Cargo.toml` has a table
+//! `[package.metadata.unik]`. [`Component::from_manifest`] reads that table into the
+//! one [`Component`] value that serves all readers: the checker, the planner, the code
+//! generator, the `options!` macro of the component itself, `unikgen components`, and
+//! the reference pages of the book.
+//!
+//! - [`schema`]: the table itself.
+//! - [`usage`]: the little pattern language of an option (`<port: port 1..=65535>`).
+//! - [`value`]: the types and values that options take.
+//! - [`host`]: the host half of a component: `check` and `bake`.
+#![forbid(unsafe_code)]
+
+pub mod host;
+pub mod rust_name;
+pub mod schema;
+pub mod usage;
+pub mod value;
+
+pub use schema::{
+    Component, Constraint, Form, Kind, ManifestError, Need, OptionSpec, Package, Part, Target, Wire,
+};
+pub use usage::{Term, Usage, UsageError};
+pub use value::{Bound, Entry, Options, Type, Value};

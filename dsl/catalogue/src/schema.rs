@@ -1,0 +1,699 @@
+//! The table `[package.metadata.unik]` of a component's `Cargo.toml`.
+//!
+//! The table is read strictly: an unknown key is an error, so that a slip in a
+//! component shows when the component is built, not when somebody misses a feature.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use crate::usage::{Term, Usage, UsageError};
+
+/// A component, as its `Cargo.toml` describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// The crate that it is.
+    pub package: Package,
+    /// What a `.unik` file calls it.
+    pub name: String,
+    /// Which kind of declaration makes an instance of it.
+    pub kind: Kind,
+    /// One line for people.
+    pub summary: String,
+    /// The Rust path of its `start` function (see the runtime's `start` module), if
+    /// instances of it are started.
+    pub start: Option<String>,
+    /// Where it can run.
+    pub targets: Vec<Target>,
+    /// The name of the component that it replaces on its targets: `host-ip` is used for
+    /// `ip` on the target `process`. It takes those options of the other that it
+    /// declares itself; the others have no meaning there.
+    pub stands_in_for: Option<String>,
+    /// Whether the planner may bring it in by itself for an interface that nothing
+    /// declared provides. Among several, the highest number wins; two of the same are
+    /// an ambiguity. `None`: only where the file declares it.
+    pub implied: Option<u32>,
+    /// Whether `start` gets the table of ports that services listen on.
+    pub listeners: bool,
+    /// The crate of its host half, in the folder `host/`, and the path of the type in it.
+    pub host: Option<String>,
+    /// The interfaces that it provides whatever its options.
+    pub provides: Vec<String>,
+    /// What stands after `on`, in order.
+    pub wires: Vec<Wire>,
+    /// Interfaces that it needs and the file doesn't name.
+    pub needs: Vec<Need>,
+    /// Its options in the order of the table.
+    pub options: IndexMap<String, OptionSpec>,
+    /// Protocols and abilities below the grain of the crate, each a node of the plan
+    /// and cargo features of its own.
+    pub parts: IndexMap<String, Part>,
+    /// What must hold between several of its options.
+    pub constraints: Vec<Constraint>,
+}
+
+/// The crate of a component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Package {
+    /// Its name for cargo.
+    pub name: String,
+    /// Its version, or empty where it is inherited from a workspace.
+    pub version: String,
+    /// The folder of its `Cargo.toml`.
+    pub folder: PathBuf,
+}
+
+/// The kinds of declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The settings of the appliance itself; only the runtime has this.
+    Appliance,
+    /// `device NAME = …`
+    Device,
+    /// `network NAME = …`
+    Network,
+    /// `storage NAME = …`
+    Storage,
+    /// `service NAME = …`
+    Service,
+}
+
+impl Kind {
+    /// The word of the language.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Appliance => "appliance",
+            Kind::Device => "device",
+            Kind::Network => "network",
+            Kind::Storage => "storage",
+            Kind::Service => "service",
+        }
+    }
+}
+
+/// Where an appliance runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A virtual machine, booted from the image.
+    Machine,
+    /// An ordinary Linux process.
+    Process,
+}
+
+impl Target {
+    /// The word of the language.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Target::Machine => "machine",
+            Target::Process => "process",
+        }
+    }
+}
+
+/// One thing that stands after `on`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Wire {
+    /// What constraints call it.
+    pub name: String,
+    /// The interfaces that the instance there must provide, all of them.
+    pub interfaces: Vec<String>,
+    /// One line for people.
+    pub doc: String,
+}
+
+/// An interface that a component needs and the file doesn't name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Need {
+    /// The interface.
+    pub interface: String,
+    /// Why, for `unikgen why`: "for the Date header".
+    pub reason: String,
+}
+
+/// A protocol or ability below the grain of the crate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Part {
+    /// One line for people.
+    pub summary: String,
+    /// The interfaces that the component provides through it.
+    #[serde(default)]
+    pub provides: Vec<String>,
+    /// The cargo features of the component's crate that hold it.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Other parts that it can't do without.
+    #[serde(default)]
+    pub with: Vec<String>,
+    /// Whether every instance has it.
+    #[serde(default)]
+    pub always: bool,
+}
+
+/// An option: a key and what may stand after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionSpec {
+    /// One line for people, with the unit where there is one.
+    pub doc: String,
+    /// The alternatives, tried in order.
+    pub forms: Vec<Form>,
+    /// What is assumed when it isn't written: the text after the key.
+    pub default: Option<String>,
+    /// Whether it must be written.
+    pub required: bool,
+    /// Whether it may be written more than once.
+    pub repeats: bool,
+    /// Whether its value may come from a parameter `at boot`.
+    pub at_boot: bool,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+    /// The options of its nested block; empty when it has none.
+    pub options: IndexMap<String, OptionSpec>,
+}
+
+/// One alternative of an option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Its name: a variant of the typed option. Empty when there is only one form.
+    pub name: String,
+    /// What stands after the key.
+    pub usage: Usage,
+    /// One line for people, where the option's own doc doesn't say it.
+    pub doc: String,
+    /// The parts that it brings in.
+    pub parts: Vec<String>,
+    /// Cargo features of the component's crate that it turns on.
+    pub features: Vec<String>,
+    /// What must hold of its values.
+    pub constraints: Vec<Constraint>,
+}
+
+/// What must hold, said declaratively. Names in a form's constraints are those of its
+/// placeholders; in a component's, those of options.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Constraint {
+    /// The address `value` lies inside the network of `of`.
+    Within {
+        /// A placeholder of type `ipv4`, `ipv6` or `ip`.
+        value: String,
+        /// A placeholder of type `cidr4` or `cidr6`.
+        of: String,
+    },
+    /// A host of its network: neither the network address nor the broadcast address.
+    Host(
+        /// A placeholder of type `cidr4`.
+        String,
+    ),
+    /// The two placeholders differ (an address and its gateway).
+    Differ(
+        /// One placeholder.
+        String,
+        /// The other.
+        String,
+    ),
+    /// A power of two.
+    PowerOfTwo(
+        /// A placeholder of type `integer` or `size`.
+        String,
+    ),
+    /// A unicast address: of a host, neither multicast nor broadcast nor unspecified.
+    Unicast(
+        /// A placeholder of type `mac`, `ipv4`, `ipv6`, `ip`, `cidr4` or `cidr6`.
+        String,
+    ),
+    /// The instance listens on this port of the network at a wire. No two instances may
+    /// listen on one port of one network.
+    Listens {
+        /// The transport.
+        protocol: Transport,
+        /// A placeholder of type `port`.
+        port: String,
+        /// The name of a wire.
+        wire: String,
+    },
+    /// A file or folder of the host exists and can be read.
+    Exists {
+        /// A placeholder of type `path`.
+        path: String,
+        /// Which of the two it must be.
+        is: Existing,
+    },
+    /// No other instance of the appliance has the same value there.
+    Unique(
+        /// A placeholder.
+        String,
+    ),
+    /// At most one of these options is written.
+    Excludes(
+        /// Keys of options.
+        Vec<String>,
+    ),
+    /// At least one of these options is written.
+    AnyOf(
+        /// Keys of options.
+        Vec<String>,
+    ),
+    /// Where the first option is written, the second is too.
+    Requires {
+        /// The key of an option.
+        option: String,
+        /// The key of the option that it needs.
+        needs: String,
+    },
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What a path must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Existing {
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+}
+
+/// Why a `Cargo.toml` doesn't describe a component.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It can't be read.
+    #[error("can't read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It isn't TOML, or the table doesn't have the schema.
+    #[error("in {}: {message}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its place in the file.
+        message: String,
+    },
+    /// It has no table `[package.metadata.unik]`.
+    #[error("{} has no table [package.metadata.unik], so it is no component", path.display())]
+    NoTable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A pattern in it is wrong.
+    #[error("in {}: option `{option}`: {source}", path.display())]
+    Usage {
+        /// The file.
+        path: PathBuf,
+        /// The option.
+        option: String,
+        /// What is wrong.
+        source: UsageError,
+    },
+    /// Something in it doesn't fit together.
+    #[error("in {}: {message}", path.display())]
+    Inconsistent {
+        /// The file.
+        path: PathBuf,
+        /// What doesn't.
+        message: String,
+    },
+}
+
+impl Component {
+    /// Reads the component in the crate whose manifest is `path`.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn read(path: &Path) -> Result<Component, ManifestError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Read { path: path.into(), source })?;
+        Component::from_manifest(&text, path)
+    }
+
+    /// Reads the component in the text of a manifest; `path` is for messages, and its
+    /// folder becomes the package's.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn from_manifest(text: &str, path: &Path) -> Result<Component, ManifestError> {
+        let manifest: Manifest = toml::from_str(text)
+            .map_err(|error| ManifestError::Schema { path: path.into(), message: error.to_string() })?;
+        let table = manifest
+            .package
+            .metadata
+            .and_then(|metadata| metadata.unik)
+            .ok_or_else(|| ManifestError::NoTable { path: path.into() })?;
+        let version = manifest.package.version.and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let component = Component {
+            package: Package { name: manifest.package.name, version, folder },
+            name: table.name,
+            kind: table.kind,
+            summary: table.summary,
+            start: table.start,
+            targets: table.targets,
+            stands_in_for: table.stands_in_for,
+            implied: table.implied,
+            listeners: table.listeners,
+            host: table.host,
+            provides: table.provides,
+            wires: table.wires,
+            needs: table.needs,
+            options: read_options(table.options, path)?,
+            parts: table.parts,
+            constraints: table.constraints,
+        };
+        component.check(path)?;
+        Ok(component)
+    }
+
+    /// Whether instances of it can provide `interface`, with the right parts.
+    #[must_use]
+    pub fn can_provide(&self, interface: &str) -> bool {
+        self.provides.iter().any(|i| i == interface) || self.part_providing(interface).is_some()
+    }
+
+    /// The part through which it provides `interface`.
+    #[must_use]
+    pub fn part_providing(&self, interface: &str) -> Option<(&str, &Part)> {
+        let (name, part) = self.parts.iter().find(|(_, part)| part.provides.iter().any(|i| i == interface))?;
+        Some((name, part))
+    }
+
+    /// Names inside the table must exist: parts, wires, placeholders, options.
+    fn check(&self, path: &Path) -> Result<(), ManifestError> {
+        let fail = |message: String| Err(ManifestError::Inconsistent { path: path.into(), message });
+        if self.kind != Kind::Appliance && self.start.is_none() {
+            return fail("`start` is missing: the Rust path of the function that starts an instance".into());
+        }
+        for (name, part) in &self.parts {
+            if let Some(other) = part.with.iter().find(|other| !self.parts.contains_key(*other)) {
+                return fail(format!("part `{name}` is with `{other}`, which is no part of this component"));
+            }
+        }
+        for (key, option) in &self.options {
+            self.check_option(key, option).or_else(&fail)?;
+        }
+        for constraint in &self.constraints {
+            let keys: Vec<&String> = match constraint {
+                Constraint::Excludes(keys) | Constraint::AnyOf(keys) => keys.iter().collect(),
+                Constraint::Requires { option, needs } => vec![option, needs],
+                _ => return fail("a constraint on values belongs to a form, not to the component".into()),
+            };
+            if let Some(key) = keys.into_iter().find(|key| !self.options.contains_key(*key)) {
+                return fail(format!("a constraint names the option `{key}`, which there isn't"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_option(&self, key: &str, option: &OptionSpec) -> Result<(), String> {
+        if option.required && option.default.is_some() {
+            return Err(format!("option `{key}` is required and has a default"));
+        }
+        if option.forms.len() > 1 && option.forms.iter().any(|form| form.name.is_empty()) {
+            return Err(format!("option `{key}` has several forms: each needs a `name`"));
+        }
+        for form in &option.forms {
+            if let Some(part) = form.parts.iter().find(|part| !self.parts.contains_key(*part)) {
+                return Err(format!("option `{key}` brings in `{part}`, which is no part of this component"));
+            }
+            let names: Vec<&str> = form.usage.placeholders().iter().map(|p| p.0).collect();
+            for constraint in &form.constraints {
+                let used: Vec<&String> = match constraint {
+                    Constraint::Within { value, of } => vec![value, of],
+                    Constraint::Differ(one, other) => vec![one, other],
+                    Constraint::Host(name)
+                    | Constraint::PowerOfTwo(name)
+                    | Constraint::Unicast(name)
+                    | Constraint::Unique(name)
+                    | Constraint::Exists { path: name, .. } => vec![name],
+                    Constraint::Listens { port, wire, .. } => {
+                        if !self.wires.iter().any(|w| w.name == *wire) {
+                            return Err(format!("option `{key}` listens on the wire `{wire}`, which there isn't"));
+                        }
+                        vec![port]
+                    }
+                    _ => return Err(format!("option `{key}`: a constraint on options belongs to the component")),
+                };
+                if let Some(name) = used.into_iter().find(|name| !names.contains(&name.as_str())) {
+                    return Err(format!("option `{key}`: a constraint names `{name}`, which its usage doesn't have"));
+                }
+            }
+        }
+        option.options.iter().try_for_each(|(inner, option)| self.check_option(&format!("{key}.{inner}"), option))
+    }
+}
+
+fn read_options(
+    options: IndexMap<String, RawOption>,
+    path: &Path,
+) -> Result<IndexMap<String, OptionSpec>, ManifestError> {
+    options
+        .into_iter()
+        .map(|(key, raw)| {
+            let usage = |text: &str| {
+                Usage::parse(text).map_err(|source| ManifestError::Usage {
+                    path: path.into(),
+                    option: key.clone(),
+                    source,
+                })
+            };
+            let forms = match (raw.usage, raw.forms) {
+                (Some(text), forms) if forms.is_empty() => vec![Form {
+                    name: String::new(),
+                    usage: usage(&text)?,
+                    doc: String::new(),
+                    parts: raw.parts,
+                    features: raw.features,
+                    constraints: raw.constraints,
+                }],
+                (None, forms) if !forms.is_empty() => forms
+                    .into_iter()
+                    .map(|form| {
+                        Ok(Form {
+                            name: form.name,
+                            usage: usage(&form.usage)?,
+                            doc: form.doc,
+                            parts: form.parts,
+                            features: form.features,
+                            constraints: form.constraints,
+                        })
+                    })
+                    .collect::<Result<_, ManifestError>>()?,
+                _ => {
+                    return Err(ManifestError::Inconsistent {
+                        path: path.into(),
+                        message: format!("option `{key}` needs either `usage` or `forms`"),
+                    });
+                }
+            };
+            let option = OptionSpec {
+                doc: raw.doc,
+                forms,
+                default: raw.default,
+                required: raw.required,
+                repeats: raw.repeats,
+                at_boot: raw.at_boot,
+                secret: raw.secret,
+                options: read_options(raw.options, path)?,
+            };
+            Ok((key, option))
+        })
+        .collect()
+}
+
+impl OptionSpec {
+    /// The first words that may stand after the key, for messages and completion.
+    #[must_use]
+    pub fn leading_words(&self) -> Vec<&str> {
+        self.forms
+            .iter()
+            .filter_map(|form| match form.usage.terms.first() {
+                Some(Term::Word(word)) => Some(word.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    package: ManifestPackage,
+}
+
+#[derive(Deserialize)]
+struct ManifestPackage {
+    name: String,
+    version: Option<toml::Value>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    unik: Option<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Table {
+    name: String,
+    kind: Kind,
+    summary: String,
+    start: Option<String>,
+    #[serde(default = "both_targets")]
+    targets: Vec<Target>,
+    stands_in_for: Option<String>,
+    implied: Option<u32>,
+    #[serde(default)]
+    listeners: bool,
+    host: Option<String>,
+    #[serde(default)]
+    provides: Vec<String>,
+    #[serde(default)]
+    wires: Vec<Wire>,
+    #[serde(default)]
+    needs: Vec<Need>,
+    #[serde(default)]
+    options: IndexMap<String, RawOption>,
+    #[serde(default)]
+    parts: IndexMap<String, Part>,
+    #[serde(default)]
+    constraints: Vec<Constraint>,
+}
+
+fn both_targets() -> Vec<Target> {
+    vec![Target::Machine, Target::Process]
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawOption {
+    doc: String,
+    usage: Option<String>,
+    #[serde(default)]
+    forms: Vec<RawForm>,
+    default: Option<String>,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    repeats: bool,
+    #[serde(default)]
+    at_boot: bool,
+    #[serde(default)]
+    secret: bool,
+    #[serde(default)]
+    options: IndexMap<String, RawOption>,
+    #[serde(default)]
+    parts: Vec<String>,
+    #[serde(default)]
+    features: Vec<String>,
+    #[serde(default)]
+    constraints: Vec<Constraint>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawForm {
+    name: String,
+    usage: String,
+    #[serde(default)]
+    doc: String,
+    #[serde(default)]
+    parts: Vec<String>,
+    #[serde(default)]
+    features: Vec<String>,
+    #[serde(default)]
+    constraints: Vec<Constraint>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IP: &str = r#"
+        [package]
+        name = "unik-ip"
+        version.workspace = true
+        [package.metadata.unik]
+        name = "ip"
+        kind = "network"
+        summary = "An IP network on an Ethernet device"
+        start = "unik_ip::start"
+        listeners = true
+        [[package.metadata.unik.wires]]
+        name = "link"
+        interfaces = ["Frames"]
+        doc = "the Ethernet device"
+        [[package.metadata.unik.needs]]
+        interface = "Entropy"
+        reason = "for sequence numbers that can't be guessed"
+        [package.metadata.unik.options.ipv4]
+        doc = "The network's IPv4 address"
+        required = true
+        [[package.metadata.unik.options.ipv4.forms]]
+        name = "dhcp"
+        usage = "dhcp"
+        parts = ["dhcp"]
+        [[package.metadata.unik.options.ipv4.forms]]
+        name = "static"
+        usage = "<address: cidr4> [gateway <gateway: ipv4>]"
+        constraints = [{ within = { value = "gateway", of = "address" } }, { host = "address" }, { differ = ["gateway", "address"] }]
+        [package.metadata.unik.parts.dhcp]
+        summary = "DHCPv4 client (RFC 2131)"
+        features = ["dhcp"]
+        with = ["udp"]
+        [package.metadata.unik.parts.udp]
+        summary = "UDP (RFC 768)"
+        provides = ["Udp"]
+        features = ["udp"]
+    "#;
+
+    #[test]
+    fn reads_a_table() {
+        let ip = Component::from_manifest(IP, Path::new("/x/ip/Cargo.toml")).unwrap();
+        assert_eq!(ip.package.folder, Path::new("/x/ip"));
+        assert_eq!(ip.targets, [Target::Machine, Target::Process]);
+        assert_eq!(ip.options["ipv4"].forms[1].constraints.len(), 3);
+        assert_eq!(ip.part_providing("Udp").unwrap().0, "udp");
+        assert!(!ip.can_provide("Tcp"));
+    }
+
+    #[test]
+    fn slips_in_a_table_are_errors() {
+        for (from, to, message) in [
+            ("listeners = true", "listners = true", "unknown field `listners`"),
+            ("parts = [\"dhcp\"]", "parts = [\"dhpc\"]", "brings in `dhpc`"),
+            ("with = [\"udp\"]", "with = [\"tcp\"]", "is with `tcp`"),
+            ("value = \"gateway\"", "value = \"gatway\"", "names `gatway`"),
+            ("name = \"static\"", "name = \"\"", "each needs a `name`"),
+            ("start = \"unik_ip::start\"", "", "`start` is missing"),
+            ("<address: cidr4>", "<address: cidr>", "no type `cidr`"),
+            ("[package.metadata.unik]", "[package.metadata.other]", "no table"),
+        ] {
+            assert!(IP.contains(from), "{from}");
+            let text = if from == "[package.metadata.unik]" {
+                IP.replace("package.metadata.unik", "package.metadata.other")
+            } else {
+                IP.replace(from, to)
+            };
+            let error = Component::from_manifest(&text, Path::new("Cargo.toml")).unwrap_err().to_string();
+            assert!(error.contains(message), "{to}: {error}");
+        }
+    }
+}

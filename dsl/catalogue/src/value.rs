@@ -1,0 +1,244 @@
+//! The types and values that options take.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The type of one value of an option, as a usage pattern names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Type {
+    /// `true` or `false`. Rust: `bool`.
+    Bool,
+    /// A whole number, from `min` to `max`. Rust: `u64`.
+    Integer {
+        /// The least allowed.
+        min: u64,
+        /// The greatest allowed.
+        max: u64,
+    },
+    /// Text in quotes. Rust: `&'static str`.
+    String,
+    /// A bare word, or text in quotes that could be one. Rust: `&'static str`.
+    Name,
+    /// A number of bytes, `16 MiB`, from `min` to `max` bytes. Rust: `usize`.
+    Size {
+        /// The least allowed, in bytes.
+        min: u64,
+        /// The greatest allowed, in bytes.
+        max: u64,
+    },
+    /// A span of time, `30 s`. Rust: `core::time::Duration`.
+    Duration,
+    /// So many in a span of time, `1000 per second`. Rust: `(u64, core::time::Duration)`.
+    Rate,
+    /// Rust: `core::net::Ipv4Addr`.
+    Ipv4,
+    /// Rust: `core::net::Ipv6Addr`.
+    Ipv6,
+    /// An address of either family. Rust: `core::net::IpAddr`.
+    Ip,
+    /// An IPv4 address with its network, `10.0.0.2/24`. Rust: `(core::net::Ipv4Addr, u8)`.
+    Cidr4,
+    /// An IPv6 address with its network. Rust: `(core::net::Ipv6Addr, u8)`.
+    Cidr6,
+    /// An Ethernet address, `52:54:00:12:34:56`. Rust: `[u8; 6]`.
+    Mac,
+    /// A port of TCP or UDP, 1 to 65535. Rust: `u16`.
+    Port,
+    /// An address and a port, `10.0.0.1:53`. Rust: `core::net::SocketAddr`.
+    Endpoint,
+    /// A file or folder of the host, relative to the `.unik` file. Not passed to the
+    /// guest: only the host half sees it.
+    Path,
+    /// An instance that provides the interface, as `pages` in `files from pages`. Its
+    /// handle becomes an argument of `start`, after the wires. Not a field.
+    Instance(
+        /// The interface that the instance must provide.
+        String,
+    ),
+    /// A path inside such an instance, as `zones / "example.org.zone"`. Rust: as [`Type::Instance`].
+    InstancePath(
+        /// The interface that the instance must provide.
+        String,
+    ),
+    /// A Rust item of the user's crate that `#[unik::handler]` marks: `count` or
+    /// `api::count`. Only the host half sees it.
+    Handler,
+    /// One of these words. Rust: an enum with a variant for each.
+    OneOf(
+        /// The words.
+        Vec<String>,
+    ),
+    /// A list of values of one type, `[80, 443]`. Rust: `&'static [T]`.
+    List(
+        /// The type of its elements.
+        Box<Type>,
+    ),
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let article = |f: &mut fmt::Formatter<'_>, s: &str| f.write_str(s);
+        match self {
+            Type::Bool => article(f, "true or false"),
+            Type::Integer { min: 0, max: u64::MAX } => article(f, "a whole number"),
+            Type::Integer { min, max: u64::MAX } => write!(f, "a whole number from {min} on"),
+            Type::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Type::String => article(f, "a string in quotes"),
+            Type::Name => article(f, "a name"),
+            Type::Size { min: 0, max: u64::MAX } => article(f, "a size such as `16 MiB`"),
+            Type::Size { min, max } => write!(f, "a size from {} to {}", Size(*min), Size(*max)),
+            Type::Duration => article(f, "a duration such as `30 s`"),
+            Type::Rate => article(f, "a rate such as `1000 per second`"),
+            Type::Ipv4 => article(f, "an IPv4 address"),
+            Type::Ipv6 => article(f, "an IPv6 address"),
+            Type::Ip => article(f, "an IP address"),
+            Type::Cidr4 => article(f, "an IPv4 address with a prefix length, such as `10.0.0.2/24`"),
+            Type::Cidr6 => article(f, "an IPv6 address with a prefix length, such as `fd00::2/64`"),
+            Type::Mac => article(f, "a MAC address such as `52:54:00:12:34:56`"),
+            Type::Port => article(f, "a port from 1 to 65535"),
+            Type::Endpoint => article(f, "an address with a port, such as `10.0.0.1:53`"),
+            Type::Path => article(f, "a path in quotes"),
+            Type::Instance(interface) => write!(f, "the name of an instance that provides {interface}"),
+            Type::InstancePath(interface) => write!(f, "a place `NAME / \"path\"` in an instance that provides {interface}"),
+            Type::Handler => article(f, "the name of a handler in your crate"),
+            Type::OneOf(words) => {
+                for (at, word) in words.iter().enumerate() {
+                    let glue = if at == 0 { "" } else if at + 1 == words.len() { " or " } else { ", " };
+                    write!(f, "{glue}`{word}`")?;
+                }
+                Ok(())
+            }
+            Type::List(element) => write!(f, "a list in brackets, each {element}"),
+        }
+    }
+}
+
+/// A number of bytes, shown in the largest unit that divides it.
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+            if self.0 != 0 && self.0 % (1 << shift) == 0 {
+                return write!(f, "{} {unit}", self.0 >> shift);
+            }
+        }
+        write!(f, "{} B", self.0)
+    }
+}
+
+/// A typed value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Value {
+    /// See [`Type::Bool`].
+    Bool(bool),
+    /// See [`Type::Integer`].
+    Integer(u64),
+    /// See [`Type::String`].
+    String(String),
+    /// See [`Type::Name`].
+    Name(String),
+    /// See [`Type::Size`]; in bytes.
+    Size(u64),
+    /// See [`Type::Duration`].
+    Duration(Duration),
+    /// See [`Type::Rate`]: so many, per so long.
+    Rate(u64, Duration),
+    /// See [`Type::Ipv4`].
+    Ipv4(Ipv4Addr),
+    /// See [`Type::Ipv6`].
+    Ipv6(Ipv6Addr),
+    /// See [`Type::Ip`].
+    Ip(IpAddr),
+    /// See [`Type::Cidr4`]; the prefix length is 0 to 32.
+    Cidr4(Ipv4Addr, u8),
+    /// See [`Type::Cidr6`]; the prefix length is 0 to 128.
+    Cidr6(Ipv6Addr, u8),
+    /// See [`Type::Mac`].
+    Mac([u8; 6]),
+    /// See [`Type::Port`].
+    Port(u16),
+    /// See [`Type::Endpoint`].
+    Endpoint(SocketAddr),
+    /// See [`Type::Path`].
+    Path {
+        /// As the file has it.
+        written: String,
+        /// Made absolute against the folder of the file that has it.
+        resolved: PathBuf,
+    },
+    /// See [`Type::Instance`]: the name of the instance.
+    Instance(String),
+    /// See [`Type::InstancePath`].
+    InstancePath {
+        /// The name of the instance.
+        instance: String,
+        /// The path inside it.
+        path: String,
+    },
+    /// See [`Type::Handler`]: a Rust path.
+    Handler(String),
+    /// See [`Type::OneOf`]: the word.
+    Word(String),
+    /// See [`Type::List`].
+    List(Vec<Value>),
+}
+
+/// What a placeholder of a usage pattern was bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// A plain placeholder's value.
+    One(Value),
+    /// The values of a placeholder that repeats (`<server: ip>...`), at least one.
+    Many(Vec<Value>),
+}
+
+/// One entry of a `.unik` file, matched against a form of its option.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The index of the form in [`OptionSpec::forms`](crate::OptionSpec).
+    pub form: usize,
+    /// Placeholder name → what it was bound to; optional ones may be missing.
+    pub values: BTreeMap<String, Bound>,
+    /// The literal words of optional groups without placeholders that were written.
+    pub words: BTreeSet<String>,
+    /// The entries of the option's nested block, if it has one.
+    pub nested: Options,
+    /// Where it stands; `None` for a default.
+    pub place: Option<Place>,
+}
+
+/// The options of an instance: key → its entries in file order. Defaults are filled
+/// in, so a missing key is an optional one that wasn't written. A key that doesn't
+/// repeat has one entry.
+pub type Options = BTreeMap<String, Vec<Entry>>;
+
+/// A place in a source file: bytes `start..end` of the source with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The number of the source, as the source map gave it.
+    pub source: usize,
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+impl Entry {
+    /// The single value of placeholder `name`, if it was written.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        match self.values.get(name)? {
+            Bound::One(value) => Some(value),
+            Bound::Many(values) => values.first(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The plan: a DAG of component instances.
+//!
+//! A node is an instance of a component, or a part of one (TCP in an IP network); an
+//! edge goes from who needs to who gives, and says why it is there. The plan is all
+//! that later stages read of the file: what is not in it is not in the image.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+use unik_catalogue::schema::Transport;
+use unik_catalogue::value::Place;
+use unik_catalogue::{Component, Options, Target};
+
+/// What is in an image, and why.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The appliance's name.
+    pub appliance: String,
+    /// Where the declaration of the appliance stands.
+    pub place: Place,
+    /// Where it runs.
+    pub target: Target,
+    /// The appliance's own settings, typed against the catalogue entry `appliance`
+    /// (`memory`, `cpu`, `log`, …), with defaults filled in.
+    pub settings: Options,
+    /// Instances and parts; edges from who needs to who gives.
+    pub graph: DiGraph<Node, Edge>,
+    /// The instances (no parts) in start order: providers first, devices before all else.
+    pub order: Vec<NodeIndex>,
+    /// Crates that the file names by `crate NAME { … }`.
+    pub crates: Vec<NamedCrate>,
+    /// Files of the host that the plan depends on: the `.unik` file and what it includes.
+    pub sources: Vec<PathBuf>,
+}
+
+/// An instance of a component, or a part of one.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Unique in the plan: `site`, `lan`, `lan/tcp`, `rdrand`.
+    pub id: String,
+    /// What it is an instance of; for a part, its whole's component.
+    pub component: Rc<Component>,
+    /// Whole or part.
+    pub role: Role,
+    /// Typed options with defaults filled in. Empty for parts.
+    pub options: Options,
+    /// Cargo features of the component's crate that this node needs.
+    pub features: BTreeSet<String>,
+    /// For an instance with `listeners`: the ports that its services listen on.
+    pub listens: Vec<Listen>,
+    /// What brought it in.
+    pub origin: Origin,
+}
+
+/// Whether a node is an instance or a part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An instance: started, if its component says how.
+    Instance,
+    /// A part of an instance: cargo features, not started.
+    Part {
+        /// The node that it is a part of.
+        of: NodeIndex,
+        /// The name of the part in the catalogue.
+        part: String,
+    },
+}
+
+/// What brought a node in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A declaration in the file.
+    Declared(Place),
+    /// An edge of another node; following edges backwards leads to a declaration.
+    Implied,
+}
+
+/// A port that a service listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The transport.
+    pub protocol: Transport,
+    /// The port.
+    pub port: u16,
+    /// The instance that listens.
+    pub service: String,
+    /// Where the port is written, or the service where it is a default.
+    pub place: Place,
+}
+
+/// Why one node needs another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// How the needing node uses the other.
+    pub kind: EdgeKind,
+    /// For people: "for the Date header", "`ipv4 dhcp`", "http serves over Tcp".
+    pub reason: String,
+    /// The place in the file that made the edge.
+    pub place: Place,
+}
+
+/// How a node uses another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeKind {
+    /// The wire with this index in the component's table: an argument of `start`.
+    Wire(usize),
+    /// A reference in an option (`files from pages`), in the order of the options: an
+    /// argument of `start` after the wires.
+    Reference(usize),
+    /// The need with this index in the component's table: an argument of `start` after
+    /// the references.
+    Need(usize),
+    /// The interface comes through this part of the wired instance.
+    Interface(
+        /// The interface's name.
+        String,
+    ),
+    /// From an instance to a part that an option or `always` brings in.
+    HasPart,
+    /// From a part to its whole.
+    PartOf,
+    /// From a part to a part that it can't do without.
+    With,
+}
+
+/// A crate that the file names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedCrate {
+    /// Its name for cargo.
+    pub name: String,
+    /// Where it comes from.
+    pub source: CrateSource,
+    /// Where the file names it.
+    pub place: Place,
+}
+
+/// Where a named crate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CrateSource {
+    /// A folder of the host.
+    Path(PathBuf),
+    /// A git repository, at a revision.
+    Git {
+        /// Its address.
+        url: String,
+        /// A commit, tag or branch.
+        revision: String,
+    },
+    /// A registry, by version requirement.
+    Registry(String),
+}
+
+impl Plan {
+    /// The instances in start order.
+    pub fn instances(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
+        self.order.iter().map(|&index| (index, &self.graph[index]))
+    }
+
+    /// What the instance `node` is started with, in the order of its arguments.
+    #[must_use]
+    pub fn arguments(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        use petgraph::visit::EdgeRef;
+        let rank = |kind: &EdgeKind| match kind {
+            EdgeKind::Wire(at) => Some((0, *at)),
+            EdgeKind::Reference(at) => Some((1, *at)),
+            EdgeKind::Need(at) => Some((2, *at)),
+            _ => None,
+        };
+        let mut found: Vec<_> = self
+            .graph
+            .edges(node)
+            .filter_map(|edge| rank(&edge.weight().kind).map(|rank| (rank, edge.target())))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, target)| target).collect()
+    }
+
+    /// All cargo features of the crate of the instance `node`: its own and its parts'.
+    #[must_use]
+    pub fn features(&self, node: NodeIndex) -> BTreeSet<String> {
+        let mut features = self.graph[node].features.clone();
+        for other in self.graph.node_weights() {
+            if matches!(other.role, Role::Part { of, .. } if of == node) {
+                features.extend(other.features.iter().cloned());
+            }
+        }
+        features
+    }
+}
