@@ -1,1 +1,99 @@
-//! Whole appliances: real images, real monitors, real clients
+//! Whole appliances: real images, real monitors, real clients.
+//!
+//! What the tests in `tests/` share: the built command, the machines that there are, an
+//! appliance that runs and is stopped when it is dropped, and a network of one's own.
+//!
+//! Nothing is skipped silently: where a machine kind can't run here, the test prints which
+//! and why.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod machine;
+pub mod namespace;
+pub mod running;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The command under test, built once in release mode.
+///
+/// # Panics
+/// When it doesn't build.
+pub fn unikgen() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let target = target_folder();
+        let status = Command::new(cargo)
+            .args(["build", "--release", "--locked", "--quiet", "-p", "unikgen", "--target-dir"])
+            .arg(&target)
+            .current_dir(root())
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "unikgen doesn't build");
+        target.join("release/unikgen")
+    })
+}
+
+/// A `unikgen` command with the tests' own cache, so that they neither use nor fill the
+/// person's.
+#[must_use]
+pub fn unikgen_command() -> Command {
+    let mut command = Command::new(unikgen());
+    command.env("UNIK_CACHE", cache()).env("NO_COLOR", "1").current_dir(root());
+    command
+}
+
+/// The tests' own cache of generated crates and images.
+#[must_use]
+pub fn cache() -> PathBuf {
+    target_folder().join("unik-cache")
+}
+
+/// A folder for what a test writes.
+///
+/// # Panics
+/// When it can't be made.
+#[must_use]
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Builds an image, and gives its path.
+///
+/// # Panics
+/// When it doesn't build; the command's output is in the message.
+pub fn build(file: &Path, arguments: &[&str]) -> PathBuf {
+    let name = file.file_stem().and_then(|s| s.to_str()).unwrap_or("appliance");
+    let folder = cache().join("test-images");
+    std::fs::create_dir_all(&folder).expect("a folder for images");
+    let key = format!("{name}-{}", arguments.join("-").replace(['/', '=', ' '], "_"));
+    let image = folder.join(key);
+    let output =
+        unikgen_command().arg("build").arg(file).arg("-o").arg(&image).args(arguments).output().expect("unikgen runs");
+    assert!(
+        output.status.success(),
+        "unikgen build {} failed:\n{}{}",
+        file.display(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    image
+}
+
+/// One of the examples.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    root().join("examples").join(name)
+}
+
+fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

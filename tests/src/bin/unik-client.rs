@@ -1,0 +1,188 @@
+//! The clients of the tests as a command, to be run inside a network namespace.
+#![forbid(unsafe_code)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use unik_tests::client::{Abort, abort, connect, exchange, get};
+
+const USAGE: &str = "usage: unik-client sequence ADDRESS COUNT | parallel ADDRESS COUNT | abort ADDRESS ROUNDS
+       | garbage ADDRESS ROUNDS | slow ADDRESS | udp-echo ADDRESS COUNT | tcp-echo ADDRESS BYTES";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [what, to, rest @ ..] = arguments.as_slice() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let Ok(to) = to.parse::<SocketAddr>() else {
+        eprintln!("`{to}` is no ADDRESS:PORT");
+        return ExitCode::from(2);
+    };
+    let count = rest.first().and_then(|count| count.parse().ok()).unwrap_or(1);
+    let result = match what.as_str() {
+        "sequence" => sequence(to, count),
+        "parallel" => parallel(to, count),
+        "abort" => aborts(to, count),
+        "garbage" => garbage(to, count),
+        "slow" => slow(to),
+        "udp-echo" => udp_echo(to, count),
+        "tcp-echo" => tcp_echo(to, count),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{what}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Said = Result<String, Box<dyn std::error::Error>>;
+
+/// One connection after the other; the last must work as the first.
+fn sequence(to: SocketAddr, count: usize) -> Said {
+    for number in 1..=count {
+        let answer = get(to, "/").map_err(|error| format!("connection {number}: {error}"))?;
+        if !answer.starts_with("HTTP/1.1 200") {
+            return Err(format!("connection {number} was answered `{}`", first_line(&answer)).into());
+        }
+    }
+    Ok(format!("{count} connections, each answered"))
+}
+
+/// All open at once; then each asks once.
+fn parallel(to: SocketAddr, count: usize) -> Said {
+    let open: Result<Vec<_>, _> = std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..count).map(|_| scope.spawn(move || connect(to))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("no panic while connecting")).collect()
+    });
+    let mut open = open?;
+    for (number, stream) in open.iter_mut().enumerate() {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").map_err(|error| format!("{number}: {error}"))?;
+    }
+    for (number, stream) in open.iter_mut().enumerate() {
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).map_err(|error| format!("answer {number}: {error}"))?;
+        if &answer != b"HTTP/1.1 200" {
+            return Err(format!("{number} was answered `{}`", String::from_utf8_lossy(&answer)).into());
+        }
+    }
+    Ok(format!("{count} connections at once, each answered"))
+}
+
+/// Aborts at every stage; after each round an honest client must be served.
+fn aborts(to: SocketAddr, rounds: usize) -> Said {
+    for round in 0..rounds {
+        for stage in Abort::ALL {
+            // The server may well close or reset first: that is its right.
+            let _ = abort(to, stage);
+        }
+        if round % 10 == 9 {
+            let answer = get(to, "/").map_err(|error| format!("after round {round}: {error}"))?;
+            if !answer.starts_with("HTTP/1.1 200") {
+                return Err(format!("after round {round}: `{}`", first_line(&answer)).into());
+            }
+        }
+    }
+    Ok(format!("{rounds} rounds of aborts at {} stages, still served", Abort::ALL.len()))
+}
+
+/// Bytes that are no HTTP, from a fixed seed; each must be refused, not served, and the
+/// next honest client served.
+fn garbage(to: SocketAddr, rounds: usize) -> Said {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..rounds {
+        let length = (random() % 3000) as usize + 1;
+        let bytes: Vec<u8> = (0..length).map(|_| random() as u8).collect();
+        let mut all = b"\x00".to_vec();
+        all.extend(bytes);
+        all.extend(b"\r\n\r\n");
+        // A reset is a fair answer to garbage; being served is not.
+        if let Ok(answer) = exchange(to, &all)
+            && answer.starts_with("HTTP/1.1 2")
+        {
+            return Err(format!("round {round}: garbage was served").into());
+        }
+    }
+    let answer = get(to, "/")?;
+    if !answer.starts_with("HTTP/1.1 200") {
+        return Err(format!("after garbage: `{}`", first_line(&answer)).into());
+    }
+    Ok(format!("{rounds} pieces of garbage refused, still served"))
+}
+
+/// One byte a second: a short request is answered, or the server says that it took too long.
+fn slow(to: SocketAddr) -> Said {
+    let mut stream = connect(to)?;
+    let mut sent = 0;
+    for byte in b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" {
+        if stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+        sent += 1;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let mut answer = Vec::new();
+    // After a 408 the rest of our bytes may be answered by a reset; what came before counts.
+    let _ = stream.take(4096).read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    match first_line(&answer) {
+        line if line.starts_with("HTTP/1.1 200") || line.starts_with("HTTP/1.1 408") => {
+            Ok(format!("{sent} bytes at one a second: {line}"))
+        }
+        line => Err(format!("a slow client was answered `{line}`").into()),
+    }
+}
+
+fn udp_echo(to: SocketAddr, count: usize) -> Said {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut buffer = [0; 2048];
+    for number in 0..count {
+        let data: Vec<u8> = (0..number % 1400 + 1).map(|at| (at + number) as u8).collect();
+        let mut tries = 0;
+        loop {
+            socket.send_to(&data, to)?;
+            match socket.recv_from(&mut buffer) {
+                Ok((length, _)) if buffer[..length] == data[..] => break,
+                Ok(_) => return Err(format!("datagram {number} came back changed").into()),
+                Err(error) if tries == 3 => return Err(format!("datagram {number}: {error}").into()),
+                Err(_) => tries += 1,
+            }
+        }
+    }
+    Ok(format!("{count} datagrams came back"))
+}
+
+fn tcp_echo(to: SocketAddr, bytes: usize) -> Said {
+    let stream = connect(to)?;
+    let mut writer = stream.try_clone()?;
+    let sent: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
+    let expected = sent.clone();
+    let sender = std::thread::spawn(move || -> std::io::Result<()> {
+        writer.write_all(&sent)?;
+        writer.shutdown(std::net::Shutdown::Write)
+    });
+    let mut back = Vec::new();
+    (&stream).read_to_end(&mut back)?;
+    sender.join().expect("no panic while sending")?;
+    if back == expected { Ok(format!("{bytes} bytes came back")) } else { Err("they came back changed".into()) }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or("nothing")
+}
