@@ -20,10 +20,14 @@
 //! provides; `()` when it provides none.
 
 use alloc::borrow::Cow;
-use core::fmt;
+use alloc::string::String;
+use core::cell::RefCell;
+use core::fmt::{self, Write};
 use core::future::Future;
 
 use crate::executor;
+use crate::logging;
+use crate::platform::Ending;
 
 /// What every instance is given at its start: its name, and the right to spawn tasks.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,13 @@ impl Context {
     /// a driver's, a network's.
     pub fn spawn_background(&self, task: impl Future<Output = ()> + 'static) {
         executor::spawn_background(self.instance, task);
+    }
+
+    /// Ends the appliance with [`Ending::Failed`](crate::platform::Ending::Failed) after
+    /// the current task's turn, and prints why: for a service that can't go on.
+    pub fn fail(&self, message: impl Into<Cow<'static, str>>) {
+        logging::print(format_args!("error: {}\n", self.error(message)));
+        executor::end(Ending::Failed);
     }
 
     /// An error that says that this instance could not start, and why.
@@ -98,6 +109,36 @@ pub enum Protocol {
     Udp,
 }
 
+/// Says an address under which this appliance is reached: for the line that tells the
+/// monitor that it is ready. Called by networks, once an address, while the wiring runs.
+pub fn announce(address: impl fmt::Display) {
+    executor::with(|executor| {
+        // Formatted here and not when printed: an image without a network then has no
+        // code that formats addresses. A String takes all that a Display writes.
+        let _ = write!(executor.addresses.0.borrow_mut(), " {address}");
+    });
+}
+
+/// Writes the line that tells the monitor that the services answer: `unik: ready`, and
+/// the [announced](announce) addresses. What [`platform::ready`](crate::platform::ready)
+/// does on a platform without a better way.
+pub fn print_ready() {
+    executor::with(|executor| logging::print(format_args!("unik: ready{}\n", executor.addresses.0.borrow())));
+}
+
+/// The announced addresses, each after a space.
+pub(crate) struct Addresses(RefCell<String>);
+
+impl Addresses {
+    pub(crate) const fn new() -> Self {
+        Addresses(RefCell::new(String::new()))
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.take();
+    }
+}
+
 /// Defines the entry point of an appliance: `unik::entry!(start)`, where `start` is
 /// `async fn start() -> Result<(), StartError>`, the generated wiring.
 ///
@@ -113,6 +154,7 @@ macro_rules! entry {
 
         #[cfg(not(unik_machine))]
         fn main() {
+            $crate::platform::process::begin();
             $crate::platform::exit($crate::executor::run($start()))
         }
     };

@@ -8,12 +8,12 @@
 //! |---|---|
 //! | `now() -> u64` | monotonic nanoseconds since the start of the appliance; never goes back |
 //! | `wall_clock() -> Option<u64>` | nanoseconds since 1970-01-01 UTC, if the platform knows |
-//! | `wait(until: Option<u64>)` | sleep until a registered event or `until` (monotonic ns); wakes the wakers of what happened; may return early |
+//! | `wait(until: Option<u64>)` | sleep until a registered event or `until` (monotonic ns; in the past: don't sleep); wakes the wakers of what happened; may return early |
 //! | `console_write(&[u8])` | write all bytes to the console, unbuffered |
 //! | `boot_line() -> &'static str` | the command line that the appliance was started with |
 //! | `entropy(&mut [u8]) -> Result<(), NoEntropy>` | bytes from the platform's own source, if it has one |
-//! | `seal()` | from here on no mapping can change and no device can be added |
-//! | `ready()` | tell the monitor that the services answer |
+//! | `seal()` | from here on no mapping can change and no device can be added; a second call does nothing |
+//! | `ready()` | tell the monitor that the services answer: see [`start::print_ready`](crate::start::print_ready) |
 //! | `exit(Ending) -> !` | end the appliance |
 //!
 //! `machine` has, besides, what drivers need (`device`); `process` has what the

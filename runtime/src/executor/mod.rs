@@ -1,0 +1,287 @@
+//! Tasks, wake-ups, the idle loop.
+//!
+//! One thread runs all tasks of an appliance, each from one `.await` to the next. A
+//! *round* polls every task that was woken before the round began, in the order of
+//! their wake-ups; what they wake has its turn in the next round, so no task starves
+//! another. Between rounds timers fire, and the platform is asked for events. Only when
+//! nothing is ready does the loop sleep, in [`platform::wait`], until the next timer.
+//!
+//! A task that always finds something to do must still give way: whatever completes
+//! without waiting for long stretches asks [`poll_budget`] first.
+//!
+//! ```
+//! # use unik::{executor, time};
+//! let answer = executor::block_on(async {
+//!     executor::spawn("background", async { time::sleep(time::Duration::from_millis(1)).await });
+//!     6 * 7
+//! });
+//! assert_eq!(answer, 42);
+//! ```
+
+mod local;
+mod ready;
+mod tasks;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::cell::{Cell, RefCell};
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+
+pub(crate) use local::{try_with, with};
+
+use crate::platform::{self, Ending};
+use crate::start::{self, StartError};
+use crate::time::Timers;
+use ready::{Header, ReadyQueue};
+use tasks::Tasks;
+
+/// After how many polls the platform is asked for events although tasks are ready.
+/// Asking costs a system call in a process; 64 polls take some 10 µs.
+const POLLS_PER_EVENT_CHECK: u32 = 64;
+
+/// How many operations a task may complete in one poll: see [`poll_budget`].
+const BUDGET: u32 = 64;
+
+/// Runs an appliance: its wiring, and then the tasks that this spawned, until none is
+/// left but background tasks; those are dropped then. All tasks run while the wiring
+/// waits for something. What a wiring that failed has to say is printed.
+///
+/// # Panics
+/// When called from a task.
+pub fn run(wiring: impl Future<Output = Result<(), StartError>>) -> Ending {
+    with(|executor| {
+        let failure = Cell::new(None);
+        {
+            let main = pin!(async {
+                if let Err(error) = wiring.await {
+                    failure.set(Some(error));
+                    executor.ending.set(Some(Ending::Failed));
+                }
+            });
+            executor.drive(main, Until::NoForegroundTask);
+        }
+        if let Some(error) = failure.take() {
+            crate::logging::print(format_args!("error: {error}\n"));
+        }
+        executor.ending.take().unwrap_or(Ending::Done)
+    })
+}
+
+/// Runs `main` and the tasks beside it until `main` has its result; then drops all
+/// tasks. For tests, and for programs that hold no appliance.
+///
+/// # Panics
+/// When called from a task, and when a task called [`end`] before `main` was through.
+pub fn block_on<T>(main: impl Future<Output = T>) -> T {
+    let result = Cell::new(None);
+    {
+        let main = pin!(async { result.set(Some(main.await)) });
+        with(|executor| executor.drive(main, Until::Main));
+    }
+    with(|executor| executor.ending.set(None));
+    match result.take() {
+        Some(result) => result,
+        None => panic!("a task ended the appliance"),
+    }
+}
+
+/// Runs `task` beside the others until it returns. The appliance lives until the last
+/// such task has. `name` is the instance that it works for.
+pub fn spawn(name: &'static str, task: impl Future<Output = ()> + 'static) {
+    with(|executor| executor.spawn(name, false, Box::pin(task)));
+}
+
+/// Like [`spawn`], for a task without which the appliance may end: a driver's, a network's.
+pub fn spawn_background(name: &'static str, task: impl Future<Output = ()> + 'static) {
+    with(|executor| executor.spawn(name, true, Box::pin(task)));
+}
+
+/// Ends the appliance after the current task's turn, whatever else is running.
+pub fn end(ending: Ending) {
+    with(|executor| executor.ending.set(Some(ending)));
+}
+
+/// The name of the task that is running, if one is: for crash records.
+#[must_use]
+pub fn current_task() -> Option<&'static str> {
+    try_with(|executor| executor.current.get()).flatten()
+}
+
+/// Lets every other task that is ready have its turn.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Asks whether the running task may go on. Ready 64 times in one poll of a task; from
+/// then on pending, with the task woken for the next round.
+///
+/// For operations that may be ready for as long as a peer likes (a read from a fast
+/// connection): ask before the operation, so that its caller can't starve the others.
+pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
+    with(|executor| match executor.budget.get().checked_sub(1) {
+        Some(left) => {
+            executor.budget.set(left);
+            Poll::Ready(())
+        }
+        None => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+}
+
+/// When [`Executor::drive`] returns.
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    /// When the main future has.
+    Main,
+    /// When the main future has, and all tasks that aren't in the background.
+    NoForegroundTask,
+}
+
+/// Everything that belongs to one loop on one thread.
+pub(crate) struct Executor {
+    queue: Arc<ReadyQueue>,
+    tasks: RefCell<Tasks>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) addresses: start::Addresses,
+    ending: Cell<Option<Ending>>,
+    current: Cell<Option<&'static str>>,
+    budget: Cell<u32>,
+    running: Cell<bool>,
+}
+
+/// The slot of the main future, which is no task and lives on the stack.
+const MAIN: u32 = u32::MAX;
+
+impl Executor {
+    fn new() -> Self {
+        Executor {
+            queue: ReadyQueue::new(),
+            tasks: RefCell::new(Tasks::new()),
+            timers: RefCell::new(Timers::new()),
+            addresses: start::Addresses::new(),
+            ending: Cell::new(None),
+            current: Cell::new(None),
+            budget: Cell::new(BUDGET),
+            running: Cell::new(false),
+        }
+    }
+
+    fn spawn(&self, name: &'static str, background: bool, future: tasks::TaskFuture) {
+        let header = self.tasks.borrow_mut().insert(name, background, future, &self.queue);
+        Waker::from(header).wake();
+    }
+
+    fn drive(&self, mut main: Pin<&mut dyn Future<Output = ()>>, until: Until) {
+        let _run = Run::begin(self);
+        let header = Header::new(MAIN, &self.queue);
+        let waker = Waker::from(Arc::clone(&header));
+        waker.wake_by_ref();
+        let mut main_done = false;
+        let mut polls = 0;
+        loop {
+            self.fire_timers();
+            let batch = self.queue.take();
+            if batch.is_empty() {
+                let next = self.timers.borrow().next();
+                platform::wait(next);
+                polls = 0;
+                continue;
+            }
+            for header in batch {
+                if header.slot() != MAIN {
+                    self.poll_task(&header);
+                } else if !main_done {
+                    header.begin_poll();
+                    self.budget.set(BUDGET);
+                    main_done = main.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+                }
+                polls += 1;
+                if self.ending.get().is_some() {
+                    break;
+                }
+            }
+            let over = main_done && (until == Until::Main || self.tasks.borrow().foreground() == 0);
+            if over || self.ending.get().is_some() {
+                header.retire();
+                return;
+            }
+            if polls >= POLLS_PER_EVENT_CHECK {
+                platform::wait(Some(0));
+                polls = 0;
+            }
+        }
+    }
+
+    fn fire_timers(&self) {
+        if self.timers.borrow().next().is_none() {
+            return;
+        }
+        let now = platform::now();
+        loop {
+            // Not in the `while let`: the borrow would last while the waker runs.
+            let due = self.timers.borrow_mut().pop_due(now);
+            match due {
+                Some(waker) => waker.wake(),
+                None => return,
+            }
+        }
+    }
+
+    fn poll_task(&self, header: &Arc<Header>) {
+        // The future leaves its slot meanwhile, so that the task can spawn others.
+        let taken = self.tasks.borrow_mut().find(header).and_then(|task| Some((task.name, task.body.take()?)));
+        let Some((name, (mut future, waker))) = taken else { return };
+        header.begin_poll();
+        self.budget.set(BUDGET);
+        self.current.set(Some(name));
+        let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        if done {
+            // Outside of the borrow: what the task held may wake others when dropped.
+            let task = self.tasks.borrow_mut().remove(header);
+            drop(task);
+            drop(future);
+        } else if let Some(task) = self.tasks.borrow_mut().find(header) {
+            task.body = Some((future, waker));
+        }
+        self.current.set(None);
+    }
+}
+
+/// A run of the loop; drops all tasks at its end, also when it unwinds.
+struct Run<'a>(&'a Executor);
+
+impl<'a> Run<'a> {
+    fn begin(executor: &'a Executor) -> Self {
+        assert!(!executor.running.replace(true), "an executor can't run inside a task");
+        Run(executor)
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        loop {
+            // Outside of the borrow: a task that is dropped may wake or spawn others.
+            let task = self.0.tasks.borrow_mut().pop();
+            if task.is_none() {
+                break;
+            }
+        }
+        drop(self.0.queue.take());
+        self.0.addresses.clear();
+        self.0.current.set(None);
+        self.0.running.set(false);
+    }
+}
