@@ -1,0 +1,53 @@
+//! `examples/counter`: a crate of the user's own, by both kinds of cargo and by `unikgen`.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use unik_tests::client::{curl, get};
+use unik_tests::machine::{Machine, microvms};
+use unik_tests::running::{Running, free_port};
+use unik_tests::{example, scratch, unikgen_command};
+
+#[test]
+fn counts_in_a_machine_and_in_a_process() {
+    for machine in microvms().into_iter().chain([Machine::PROCESS]) {
+        let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut running = Running::start(&example("counter"), machine, &["--publish", &format!("{at}:80")]);
+        running.wait_until_ready(machine);
+        for expected in 1..=3 {
+            let (answer, fine) = curl(&[&format!("http://{at}/count")]);
+            assert!(fine, "{machine}: {answer}");
+            let json: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+            assert_eq!(json["count"], expected, "{machine}: {answer}");
+        }
+        assert!(get(at, "/other").is_ok_and(|answer| answer.starts_with("HTTP/1.1 404")), "{machine}");
+    }
+}
+
+/// A copy of the example away from the repository: what a user has.
+#[test]
+fn plain_cargo_checks_tests_and_runs_it_away_from_the_repository() {
+    let folder = scratch();
+    let here = folder.path().join("counter");
+    for part in ["src", ""] {
+        std::fs::create_dir_all(here.join(part)).expect("a folder");
+        for entry in std::fs::read_dir(example("counter").join(part)).expect("the example").flatten() {
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), here.join(part).join(entry.file_name())).expect("a copy");
+            }
+        }
+    }
+    let sync = unikgen_command().arg("sync").current_dir(&here).output().expect("unikgen runs");
+    assert!(sync.status.success(), "sync: {}", String::from_utf8_lossy(&sync.stderr));
+    for arguments in [&["check", "--all-targets", "--quiet"][..], &["test", "--quiet"]] {
+        let output = Command::new("cargo")
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", unik_tests::cache().join("counter-target"))
+            .current_dir(&here)
+            .output()
+            .expect("cargo runs");
+        assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let in_step = unikgen_command().args(["sync", "--check"]).current_dir(&here).output().expect("unikgen runs");
+    assert!(in_step.status.success(), "sync --check: {}", String::from_utf8_lossy(&in_step.stderr));
+}

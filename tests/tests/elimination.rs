@@ -1,0 +1,50 @@
+//! What the plan doesn't hold isn't in the image.
+
+use unik_tests::{build, example, unikgen_command};
+
+/// Words that only a driver or protocol brings into an image: names in symbols of the
+/// unstripped twin, and strings.
+const NETWORK: [&str; 6] = ["smoltcp", "virtio", "unik_ip", "unik_http", "httparse", "DHCP"];
+
+#[test]
+fn hello_holds_no_network() {
+    let hello = contents("hello");
+    let web = contents("web");
+    for word in NETWORK {
+        assert!(!hello.contains(&word.to_lowercase()), "hello holds `{word}`");
+    }
+    for word in &NETWORK[..5] {
+        assert!(web.contains(&word.to_lowercase()), "web lacks `{word}`: this test would prove nothing");
+    }
+}
+
+#[test]
+fn web_holds_no_dhcp_and_no_udp_but_lan_does() {
+    let web = contents("web");
+    let lan = contents("lan");
+    for word in ["dhcpv4", "socket::dhcp"] {
+        assert!(!web.contains(word), "web holds `{word}`");
+    }
+    assert!(lan.contains("dhcpv4"), "lan lacks DHCP: this test would prove nothing");
+}
+
+#[test]
+fn the_generated_crate_depends_on_nothing_else() {
+    let text = |name: &str| {
+        let output = unikgen_command().args(["expand", "--manifest"]).arg(example(name)).output().expect("unikgen runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let hello = text("hello");
+    assert!(!hello.contains("unik-ip") && !hello.contains("unik-virtio"), "{hello}");
+    assert!(text("web").contains("unik-virtio-net"));
+}
+
+/// The image and its unstripped twin as lower-case text, names demangled enough to search.
+fn contents(name: &str) -> String {
+    let image = build(&example(name), &[]);
+    let twin = image.with_extension("debug");
+    let mut bytes = std::fs::read(&image).expect("the image is there");
+    bytes.extend(std::fs::read(&twin).unwrap_or_else(|error| panic!("{}: {error}", twin.display())));
+    String::from_utf8_lossy(&bytes).to_lowercase()
+}
