@@ -4,11 +4,11 @@
 //! edge goes from who needs to who gives, and says why it is there. The plan is all
 //! that later stages read of the file: what is not in it is not in the image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use unik_catalogue::schema::Transport;
 use unik_catalogue::value::Place;
 use unik_catalogue::{Component, Options, Target};
@@ -59,7 +59,9 @@ pub struct Node {
 pub enum Role {
     /// An instance: started, if its component says how.
     Instance,
-    /// A part of an instance: cargo features, not started.
+    /// A part of an instance: cargo features, not started. That it belongs to its whole
+    /// is said here and not by an edge, which would close a circle with
+    /// [`EdgeKind::HasPart`].
     Part {
         /// The node that it is a part of.
         of: NodeIndex,
@@ -119,8 +121,6 @@ pub enum EdgeKind {
     ),
     /// From an instance to a part that an option or `always` brings in.
     HasPart,
-    /// From a part to its whole.
-    PartOf,
     /// From a part to a part that it can't do without.
     With,
 }
@@ -175,6 +175,42 @@ impl Plan {
             .collect();
         found.sort_unstable();
         found.into_iter().map(|(_, target)| target).collect()
+    }
+
+    /// The ways from declarations to `node`: the answer to "why is it in the image?".
+    /// Each begins with an edge of a declared instance and ends with one into `node`;
+    /// the shortest come first, at most `limit` of them. Empty for a declared instance
+    /// that nothing else needs.
+    #[must_use]
+    pub fn paths_to(&self, node: NodeIndex, limit: usize) -> Vec<Vec<EdgeIndex>> {
+        use petgraph::Direction::Incoming;
+        use petgraph::visit::EdgeRef;
+        let mut found = Vec::new();
+        let mut open: VecDeque<Vec<EdgeIndex>> =
+            self.graph.edges_directed(node, Incoming).map(|edge| vec![edge.id()]).collect();
+        while let Some(path) = open.pop_front() {
+            // A path is kept backwards while it grows.
+            let Some((from, _)) = path.last().and_then(|&edge| self.graph.edge_endpoints(edge)) else { continue };
+            if matches!(self.graph[from].origin, Origin::Declared(_)) {
+                found.push(path.iter().rev().copied().collect());
+                if found.len() >= limit {
+                    break;
+                }
+                continue;
+            }
+            open.extend(self.graph.edges_directed(from, Incoming).map(|edge| {
+                let mut longer = path.clone();
+                longer.push(edge.id());
+                longer
+            }));
+        }
+        found
+    }
+
+    /// The node with this id.
+    #[must_use]
+    pub fn node(&self, id: &str) -> Option<NodeIndex> {
+        self.graph.node_indices().find(|&index| self.graph[index].id == id)
     }
 
     /// All cargo features of the crate of the instance `node`: its own and its parts'.

@@ -154,7 +154,11 @@ fn check_word(word: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(format!("`{word}` is not a word of lower-case letters, digits and `-`")) }
 }
 
-fn parse_type(text: &str) -> Result<Type, String> {
+/// Parses a type as it stands in a placeholder: `cidr4`, `integer 1..=9`, `low|high`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_type(text: &str) -> Result<Type, String> {
     let (head, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let argument = argument.trim();
     let plain = |ty: Type| {

@@ -1,0 +1,141 @@
+//! What the tool has to say about a file.
+//!
+//! - [`codes`]: every code with its title, explanation, a wrong and a right example.
+//! - [`render`](mod@render): as text, with the lines it is about.
+//! - [`findings`]: what a component's host half found, as diagnostics.
+
+pub mod codes;
+pub mod findings;
+pub mod render;
+
+use unik_catalogue::value::Place;
+
+pub use codes::{Code, Explanation};
+pub use findings::from_findings;
+pub use render::{render, render_all};
+pub use unik_catalogue::host::Severity;
+
+/// One thing that is wrong, or looks so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its stable code.
+    pub code: Code,
+    /// Errors stop the build.
+    pub severity: Severity,
+    /// One line: what is wrong.
+    pub message: String,
+    /// Where, and what is to say of it there.
+    pub primary: Label,
+    /// Other places that matter: the other side of a conflict.
+    pub secondary: Vec<Label>,
+    /// The way out, a line each.
+    pub helps: Vec<String>,
+    /// A change of the text that would mend it.
+    pub suggestion: Option<Suggestion>,
+}
+
+/// A place with a few words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The place.
+    pub place: Place,
+    /// What is to say of it; may be empty.
+    pub text: String,
+}
+
+/// A change of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// What it does, such as "did you mean `port`?".
+    pub message: String,
+    /// What is replaced.
+    pub place: Place,
+    /// By what.
+    pub replacement: String,
+}
+
+impl Diagnostic {
+    /// An error.
+    #[must_use]
+    pub fn error(code: Code, place: Place, message: impl Into<String>) -> Self {
+        Diagnostic {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            primary: Label { place, text: String::new() },
+            secondary: Vec::new(),
+            helps: Vec::new(),
+            suggestion: None,
+        }
+    }
+
+    /// A warning.
+    #[must_use]
+    pub fn warning(code: Code, place: Place, message: impl Into<String>) -> Self {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, place, message) }
+    }
+
+    /// Says something at the primary place.
+    #[must_use]
+    pub fn label(mut self, text: impl Into<String>) -> Self {
+        self.primary.text = text.into();
+        self
+    }
+
+    /// Adds another place.
+    #[must_use]
+    pub fn and(mut self, place: Place, text: impl Into<String>) -> Self {
+        self.secondary.push(Label { place, text: text.into() });
+        self
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.helps.push(text.into());
+        self
+    }
+
+    /// Proposes to write `replacement` at `place`.
+    #[must_use]
+    pub fn suggest(mut self, message: impl Into<String>, place: Place, replacement: impl Into<String>) -> Self {
+        self.suggestion = Some(Suggestion { message: message.into(), place, replacement: replacement.into() });
+        self
+    }
+
+    /// Whether it stops the build.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// The one of `known` that `found` most resembles, if one is close enough to be meant.
+pub(crate) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Names are short; a longer text would only cost time.
+    if found.len() > 64 {
+        return None;
+    }
+    let limit = 1 + found.chars().count() / 4;
+    known
+        .into_iter()
+        .filter(|name| *name != found)
+        .map(|name| (strsim::osa_distance(found, name), name))
+        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::did_you_mean;
+
+    #[test]
+    fn near_words_are_meant_and_far_ones_not() {
+        let known = ["port", "files", "route"];
+        assert_eq!(did_you_mean("prot", known), Some("port"));
+        assert_eq!(did_you_mean("file", known), Some("files"));
+        assert_eq!(did_you_mean("banana", known), None);
+        assert_eq!(did_you_mean("x", ["y"]), None);
+    }
+}
