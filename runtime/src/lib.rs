@@ -36,3 +36,4 @@ pub mod time;
 pub use log;
 #[cfg(feature = "appliance")]
 pub use unik_macros::appliance;
+pub use unik_component_macros::{handler, options};

@@ -8,6 +8,7 @@
 //!
 //! - [`schema`]: the table itself.
 //! - [`usage`]: the little pattern language of an option (`<port: port 1..=65535>`).
+//! - [`shape`]: how options become Rust types and Rust values.
 //! - [`value`]: the types and values that options take.
 //! - [`host`]: the host half of a component: `check` and `bake`.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 pub mod host;
 pub mod rust_name;
 pub mod schema;
+pub mod shape;
 pub mod usage;
 pub mod value;
 

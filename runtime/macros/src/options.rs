@@ -1,0 +1,37 @@
+//! `unik::options!()`.
+
+use std::path::Path;
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use unik_catalogue::{Component, shape};
+
+/// The declaration of the options, or an error with an empty `Options`.
+pub fn expand(input: TokenStream) -> TokenStream {
+    let declared = if input.is_empty() { declare() } else { Err("`options!` takes no argument".into()) };
+    declared.unwrap_or_else(|message| {
+        let error = syn::Error::new(Span::call_site(), message).to_compile_error();
+        quote! {
+            #error
+            /// The options could not be read.
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct Options {}
+        }
+    })
+}
+
+fn declare() -> Result<TokenStream, String> {
+    let folder = std::env::var("CARGO_MANIFEST_DIR").map_err(|_| "`options!` works only when cargo builds the crate")?;
+    let path = Path::new(&folder).join("Cargo.toml");
+    let component = Component::read(&path).map_err(|error| error.to_string())?;
+    let types: TokenStream = shape::declare(&component)
+        .map_err(|message| format!("in {}: {message}", path.display()))?
+        .parse()
+        .map_err(|error| format!("in {}: the options make no Rust: {error}", path.display()))?;
+    let path = path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
+    // Without this, cargo doesn't know that a change of the table changes the types.
+    Ok(quote! {
+        const _: &[u8] = include_bytes!(#path);
+        #types
+    })
+}
