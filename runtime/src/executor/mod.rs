@@ -242,7 +242,8 @@ impl Executor {
 
     fn poll_task(&self, header: &Arc<Header>) {
         // The future leaves its slot meanwhile, so that the task can spawn others.
-        let taken = self.tasks.borrow_mut().find(header).and_then(|task| Some((task.name, task.body.take()?)));
+        let taken =
+            self.tasks.borrow_mut().find(header).and_then(|task| Some((task.name, task.body.take()?)));
         let Some((name, (mut future, waker))) = taken else { return };
         header.begin_poll();
         self.budget.set(BUDGET);
@@ -283,5 +284,198 @@ impl Drop for Run<'_> {
         self.0.addresses.clear();
         self.0.current.set(None);
         self.0.running.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Notify;
+    use crate::time::{Duration, sleep};
+    use alloc::rc::Rc;
+    use alloc::vec::Vec;
+    use std::thread;
+
+    /// Says when it is dropped.
+    struct Witness(Rc<Cell<u32>>);
+
+    impl Drop for Witness {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn ends_with_the_last_foreground_task() {
+        let dropped = Rc::new(Cell::new(0));
+        let witness = Witness(Rc::clone(&dropped));
+        let ending = run(async {
+            spawn("service", async { sleep(Duration::from_millis(2)).await });
+            spawn_background("driver", async move {
+                let _witness = witness;
+                Notify::new().notified().await;
+            });
+            Ok(())
+        });
+        assert_eq!((ending, dropped.get()), (Ending::Done, 1));
+        assert_eq!(run(async { Ok(()) }), Ending::Done);
+    }
+
+    #[test]
+    fn tasks_run_while_the_wiring_waits() {
+        let seen = Rc::new(Cell::new(false));
+        let lease = Rc::new(Notify::new());
+        let ending = run(async {
+            let (seen, lease) = (Rc::clone(&seen), Rc::clone(&lease));
+            let offered = Rc::clone(&lease);
+            spawn_background("lan", async move { offered.notify() });
+            lease.notified().await;
+            seen.set(true);
+            Ok(())
+        });
+        assert_eq!((ending, seen.get()), (Ending::Done, true));
+    }
+
+    #[test]
+    fn a_failed_wiring_ends_the_rest() {
+        let context = crate::start::Context::new("lan");
+        let ending = run(async {
+            spawn("service", core::future::pending());
+            Err(context.error("no lease"))
+        });
+        assert_eq!(ending, Ending::Failed);
+    }
+
+    #[test]
+    fn a_task_can_end_the_appliance() {
+        let context = crate::start::Context::new("site");
+        let ending = run(async move {
+            spawn("other", core::future::pending());
+            context.spawn(async move { context.fail("the disk is gone") });
+            Ok(())
+        });
+        assert_eq!(ending, Ending::Failed);
+    }
+
+    #[test]
+    fn slots_are_used_again_and_old_wakers_reach_nobody() {
+        block_on(async {
+            let old = Rc::new(RefCell::new(Vec::new()));
+            for _ in 0..100 {
+                let old = Rc::clone(&old);
+                spawn(
+                    "test",
+                    poll_fn(move |cx| {
+                        old.borrow_mut().push(cx.waker().clone());
+                        Poll::Ready(())
+                    }),
+                );
+                yield_now().await;
+            }
+            let polls = Rc::new(Cell::new(0));
+            let counted = Rc::clone(&polls);
+            spawn(
+                "test",
+                poll_fn(move |_| {
+                    counted.set(counted.get() + 1);
+                    Poll::<()>::Pending
+                }),
+            );
+            yield_now().await;
+            old.borrow().iter().for_each(Waker::wake_by_ref);
+            yield_now().await;
+            assert_eq!(polls.get(), 1);
+        });
+    }
+
+    #[test]
+    fn each_ready_task_has_one_turn_a_round() {
+        let turns = Rc::new(RefCell::new(Vec::new()));
+        block_on(async {
+            for who in 0..3 {
+                let turns = Rc::clone(&turns);
+                spawn("test", async move {
+                    for _ in 0..4 {
+                        turns.borrow_mut().push(who);
+                        yield_now().await;
+                    }
+                });
+            }
+            for _ in 0..6 {
+                yield_now().await;
+            }
+        });
+        assert_eq!(*turns.borrow(), [0, 1, 2].repeat(4));
+    }
+
+    #[test]
+    fn the_budget_of_one_turn_ends() {
+        let most = Rc::new(Cell::new(0));
+        block_on(async {
+            let most = Rc::clone(&most);
+            spawn(
+                "greedy",
+                poll_fn(move |cx| {
+                    let mut done = 0;
+                    while poll_budget(cx).is_ready() {
+                        done += 1;
+                    }
+                    most.set(most.get().max(done));
+                    Poll::<()>::Pending
+                }),
+            );
+            for _ in 0..3 {
+                yield_now().await;
+            }
+        });
+        assert_eq!(most.get(), BUDGET);
+    }
+
+    #[test]
+    fn a_task_spawned_by_a_dropped_task_is_dropped_too() {
+        struct SpawnsOnDrop(Rc<Cell<u32>>);
+        impl Drop for SpawnsOnDrop {
+            fn drop(&mut self) {
+                let witness = Witness(Rc::clone(&self.0));
+                spawn("late", async move { drop(witness) });
+            }
+        }
+        let dropped = Rc::new(Cell::new(0));
+        let bomb = SpawnsOnDrop(Rc::clone(&dropped));
+        block_on(async {
+            spawn("test", async move {
+                let _bomb = bomb;
+                core::future::pending::<()>().await;
+            });
+            yield_now().await;
+        });
+        assert_eq!(dropped.get(), 1);
+    }
+
+    #[test]
+    fn another_thread_can_wake_a_sleeping_loop() {
+        block_on(async {
+            let mut thread = None;
+            let mut first = true;
+            poll_fn(|cx| {
+                if !core::mem::take(&mut first) {
+                    return Poll::Ready(());
+                }
+                let waker = cx.waker().clone();
+                thread = Some(thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(10));
+                    waker.wake();
+                }));
+                Poll::Pending
+            })
+            .await;
+            thread.expect("a thread").join().expect("no panic");
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "inside a task")]
+    fn loops_do_not_nest() {
+        block_on(async { block_on(async {}) });
     }
 }

@@ -12,6 +12,8 @@ use alloc::task::Wake;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use crate::platform::Bell;
+
 /// What a task's wakers share. Belongs to one task from its spawning to its end.
 pub(super) struct Header {
     /// Where the executor keeps the future.
@@ -70,11 +72,14 @@ impl Wake for Header {
 pub(super) struct ReadyQueue {
     /// The header woken last; each is an `Arc` turned into a pointer.
     head: AtomicPtr<Header>,
+    /// Of the loop that takes from the queue.
+    bell: Bell,
 }
 
 impl ReadyQueue {
+    /// The queue of this thread's loop.
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(ReadyQueue { head: AtomicPtr::new(ptr::null_mut()) })
+        Arc::new(ReadyQueue { head: AtomicPtr::new(ptr::null_mut()), bell: Bell::of_this_loop() })
     }
 
     /// Adds `header`, whose `queued` flag the caller has just turned from false to true.
@@ -88,9 +93,12 @@ impl ReadyQueue {
             unsafe { (*pointer).next.store(head, Ordering::Relaxed) };
             // Release: whoever takes the queue sees `next`.
             match queue.head.compare_exchange_weak(head, pointer, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(current) => head = current,
             }
+        }
+        if head.is_null() {
+            queue.bell.ring();
         }
     }
 

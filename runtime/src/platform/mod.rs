@@ -14,6 +14,7 @@
 //! | `entropy(&mut [u8]) -> Result<(), NoEntropy>` | bytes from the platform's own source, if it has one |
 //! | `seal()` | from here on no mapping can change and no device can be added; a second call does nothing |
 //! | `ready()` | tell the monitor that the services answer: see [`start::print_ready`](crate::start::print_ready) |
+//! | `Bell::of_this_loop()`, `ring(&self)` | get a loop out of its `wait` from another thread or core |
 //! | `exit(Ending) -> !` | end the appliance |
 //!
 //! `machine` has, besides, what drivers need (`device`); `process` has what the
@@ -28,6 +29,27 @@ pub use machine as current;
 pub mod process;
 #[cfg(not(unik_machine))]
 pub use process as current;
+
+#[cfg(not(unik_machine))]
+pub use process::Bell;
+
+/// Gets a loop out of its [`wait`] from another core. An image has one core, and no
+/// interrupt runs code of ours, so there is nobody to ring it.
+#[cfg(unik_machine)]
+#[derive(Clone, Debug)]
+pub struct Bell;
+
+#[cfg(unik_machine)]
+impl Bell {
+    /// The bell of the loop of this core.
+    #[must_use]
+    pub const fn of_this_loop() -> Bell {
+        Bell
+    }
+
+    /// Does nothing.
+    pub const fn ring(&self) {}
+}
 
 pub use current::{boot_line, console_write, entropy, exit, now, ready, seal, wait, wall_clock};
 

@@ -28,7 +28,10 @@ struct Slot {
 enum State {
     /// Names the next free slot.
     Free(u32),
-    Set { place: u32, waker: Waker },
+    Set {
+        place: u32,
+        waker: Waker,
+    },
 }
 
 /// Says that the list of free slots ends.
@@ -100,7 +103,10 @@ impl Timers {
     }
 
     fn state(&mut self, id: TimerId) -> Option<&mut State> {
-        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation).map(|slot| &mut slot.state)
+        self.slots
+            .get_mut(id.slot as usize)
+            .filter(|slot| slot.generation == id.generation)
+            .map(|slot| &mut slot.state)
     }
 
     fn remove(&mut self, place: usize) -> Option<Waker> {

@@ -19,7 +19,7 @@ use std::string::String;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-pub use reactor::Registration;
+pub use reactor::{Bell, Registration};
 
 use super::{Ending, NoEntropy};
 use crate::{executor, logging, start};
@@ -71,7 +71,8 @@ pub fn console_write(bytes: &[u8]) {
 pub fn boot_line() -> &'static str {
     static LINE: OnceLock<String> = OnceLock::new();
     LINE.get_or_init(|| {
-        let arguments: std::vec::Vec<_> = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let arguments: std::vec::Vec<_> =
+            std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
         arguments.join(" ")
     })
 }

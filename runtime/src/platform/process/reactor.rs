@@ -11,11 +11,13 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::thread::{self, ThreadId};
 use std::vec::Vec;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 
 use crate::executor;
@@ -26,6 +28,7 @@ std::thread_local! {
 
 struct Reactor {
     epoll: OwnedFd,
+    bell: Bell,
     events: RefCell<Vec<epoll::Event>>,
     sources: RefCell<Sources>,
 }
@@ -65,7 +68,11 @@ impl Direction {
         }
     }
 
-    fn poll<R>(&self, cx: &mut Context<'_>, mut operation: impl FnMut() -> io::Result<R>) -> Poll<io::Result<R>> {
+    fn poll<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
         ready!(executor::poll_budget(cx));
         while self.is_ready.get() {
             match operation() {
@@ -81,14 +88,53 @@ impl Direction {
 
 impl Reactor {
     fn new() -> Self {
-        let epoll = match epoll::create(epoll::CreateFlags::CLOEXEC) {
-            Ok(epoll) => epoll,
+        match Self::try_new() {
+            Ok(reactor) => reactor,
             Err(error) => panic!("the host gives no event queue (epoll): {error}"),
-        };
-        Reactor {
+        }
+    }
+
+    fn try_new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // Edge-triggered, so that nobody needs to read it: each ring is an edge.
+        epoll::add(
+            &epoll,
+            &bell,
+            epoll::EventData::new_u64(BELL),
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        )?;
+        Ok(Reactor {
             epoll,
+            bell: Bell { event: Arc::new(bell), owner: thread::current().id() },
             events: RefCell::new(Vec::with_capacity(EVENTS)),
             sources: RefCell::new(Sources { places: Vec::new(), free: Vec::new() }),
+        })
+    }
+}
+
+/// The key of the bell's events; no source has it.
+const BELL: u64 = u64::MAX;
+
+/// Gets a loop out of its [`wait`](super::wait) from another thread.
+#[derive(Clone, Debug)]
+pub struct Bell {
+    event: Arc<OwnedFd>,
+    owner: ThreadId,
+}
+
+impl Bell {
+    /// The bell of the loop of this thread.
+    pub fn of_this_loop() -> Bell {
+        REACTOR.with(|reactor| reactor.bell.clone())
+    }
+
+    /// Makes the loop's wait return, the current one or else the next. Does nothing on
+    /// the loop's own thread, which isn't waiting.
+    pub fn ring(&self) {
+        if thread::current().id() != self.owner {
+            // Full after 2⁶⁴ rings; even then the event is there.
+            let _ = rustix::io::write(&*self.event, &1u64.to_ne_bytes());
         }
     }
 }
@@ -194,7 +240,8 @@ pub(super) fn wait(until: Option<u64>) {
     let mut events = reactor.events.borrow_mut();
     events.clear();
     let nanoseconds = until.map(|until| until.saturating_sub(super::now()));
-    let mut result = epoll::wait(&reactor.epoll, spare_capacity(&mut *events), timespec(nanoseconds).as_ref());
+    let mut result =
+        epoll::wait(&reactor.epoll, spare_capacity(&mut *events), timespec(nanoseconds).as_ref());
     if result == Err(Errno::NOSYS) {
         // Linux before 5.11 waits for whole milliseconds only.
         let rounded = nanoseconds.map(|time| time.div_ceil(1_000_000).saturating_mul(1_000_000));
@@ -225,4 +272,76 @@ fn timespec(nanoseconds: Option<u64>) -> Option<Timespec> {
     let nanoseconds = nanoseconds?;
     // Both fit: 2⁶⁴ ns are 1.8 × 10¹⁰ s.
     Some(Timespec { tv_sec: (nanoseconds / 1_000_000_000) as _, tv_nsec: (nanoseconds % 1_000_000_000) as _ })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::{block_on, spawn, yield_now};
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn pair() -> (Registration<UnixStream>, UnixStream) {
+        let (one, other) = UnixStream::pair().expect("a socket pair");
+        one.set_nonblocking(true).expect("a non-blocking socket");
+        (Registration::new(one).expect("a watched socket"), other)
+    }
+
+    async fn read(from: &Registration<UnixStream>, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| from.poll_read(cx, |mut stream| stream.read(buffer))).await
+    }
+
+    #[test]
+    fn wakes_the_reader_and_the_writer() {
+        let (ours, mut theirs) = pair();
+        let echo = thread::spawn(move || {
+            let mut all = Vec::new();
+            theirs.read_to_end(&mut all).expect("bytes");
+            all.len()
+        });
+        let sent = block_on(async {
+            let mut sent = 0;
+            while sent < 4 << 20 {
+                let chunk = [7; 10_000];
+                sent += poll_fn(|cx| ours.poll_write(cx, |mut stream| stream.write(&chunk)))
+                    .await
+                    .expect("a reader");
+            }
+            ours.source().shutdown(std::net::Shutdown::Write).expect("an open socket");
+            assert_eq!(read(&ours, &mut [0]).await.expect("the end"), 0);
+            sent
+        });
+        assert_eq!(echo.join().expect("no panic"), sent);
+    }
+
+    #[test]
+    fn a_fast_peer_starves_nobody() {
+        let (ours, mut theirs) = pair();
+        theirs.write_all(&[1; 4096]).expect("room");
+        block_on(async {
+            let turns = Rc::new(Cell::new(0));
+            let others = Rc::clone(&turns);
+            spawn("other", async move {
+                loop {
+                    others.set(others.get() + 1);
+                    yield_now().await;
+                }
+            });
+            for _ in 0..4096 {
+                assert_eq!(read(&ours, &mut [0]).await.expect("a byte"), 1);
+            }
+            assert!(turns.get() >= 4096 / 64 - 1, "{} turns", turns.get());
+        });
+    }
+
+    #[test]
+    fn keys_are_used_again() {
+        for _ in 0..100 {
+            let (ours, mut theirs) = pair();
+            theirs.write_all(b"x").expect("room");
+            block_on(async { assert_eq!(read(&ours, &mut [0]).await.expect("a byte"), 1) });
+        }
+        REACTOR.with(|reactor| assert_eq!(reactor.sources.borrow().places.len(), 1));
+    }
 }
