@@ -1,0 +1,158 @@
+//! Virtio over MMIO (virtio 1.2, section 4.2).
+
+use core::task::{Context, Poll};
+
+use unik::platform::machine::device::{Interrupt, Mapped, MmioWindow, Trigger, map};
+
+use crate::queue::RingAddresses;
+use crate::setup::{Port, SetupError, Transport};
+
+/// Register offsets (section 4.2.2).
+mod register {
+    pub const MAGIC: usize = 0x00;
+    pub const VERSION: usize = 0x04;
+    pub const DEVICE_ID: usize = 0x08;
+    pub const DEVICE_FEATURES: usize = 0x10;
+    pub const DEVICE_FEATURES_SELECT: usize = 0x14;
+    pub const DRIVER_FEATURES: usize = 0x20;
+    pub const DRIVER_FEATURES_SELECT: usize = 0x24;
+    pub const QUEUE_SELECT: usize = 0x30;
+    pub const QUEUE_SIZE_MAX: usize = 0x34;
+    pub const QUEUE_SIZE: usize = 0x38;
+    pub const QUEUE_READY: usize = 0x44;
+    pub const QUEUE_NOTIFY: usize = 0x50;
+    pub const INTERRUPT_ACKNOWLEDGE: usize = 0x64;
+    pub const STATUS: usize = 0x70;
+    pub const QUEUE_DESCRIPTORS: usize = 0x80;
+    pub const QUEUE_DRIVER: usize = 0x90;
+    pub const QUEUE_DEVICE: usize = 0xa0;
+    pub const CONFIG_GENERATION: usize = 0xfc;
+    pub const CONFIG: usize = 0x100;
+}
+
+/// "virt", little-endian.
+const MAGIC: u32 = 0x7472_6976;
+
+/// A device in an MMIO window.
+#[derive(Debug)]
+pub(crate) struct MmioTransport {
+    registers: Mapped,
+    gsi: u32,
+}
+
+impl MmioTransport {
+    /// The device in `window` and its id (section 5); `None` where there is none.
+    ///
+    /// # Errors
+    /// [`SetupError::Legacy`], and [`SetupError::Machine`] if it can't be mapped.
+    pub fn open(window: MmioWindow) -> Result<Option<(Self, u32)>, SetupError> {
+        if window.size < register::CONFIG as u64 {
+            return Ok(None);
+        }
+        let registers = map(window.base, window.size)
+            .map_err(|_| SetupError::Machine("a virtio-mmio window can't be mapped"))?;
+        let id = registers.read::<u32>(register::DEVICE_ID);
+        if registers.read::<u32>(register::MAGIC) != MAGIC || id == 0 {
+            return Ok(None);
+        }
+        if registers.read::<u32>(register::VERSION) != 2 {
+            return Err(SetupError::Legacy);
+        }
+        Ok(Some((MmioTransport { registers, gsi: window.gsi }, id)))
+    }
+
+    fn write(&self, offset: usize, value: u32) {
+        self.registers.write(offset, value);
+    }
+
+    fn write_address(&self, offset: usize, address: u64) {
+        self.write(offset, address as u32);
+        self.write(offset + 4, (address >> 32) as u32);
+    }
+}
+
+impl Transport for MmioTransport {
+    type Port = MmioPort;
+
+    fn features(&mut self) -> u64 {
+        let mut half = |index: u32| {
+            self.write(register::DEVICE_FEATURES_SELECT, index);
+            u64::from(self.registers.read::<u32>(register::DEVICE_FEATURES))
+        };
+        half(0) | half(1) << 32
+    }
+
+    fn set_features(&mut self, features: u64) {
+        self.write(register::DRIVER_FEATURES_SELECT, 0);
+        self.write(register::DRIVER_FEATURES, features as u32);
+        self.write(register::DRIVER_FEATURES_SELECT, 1);
+        self.write(register::DRIVER_FEATURES, (features >> 32) as u32);
+    }
+
+    fn status(&mut self) -> u8 {
+        self.registers.read::<u32>(register::STATUS) as u8
+    }
+
+    fn set_status(&mut self, status: u8) {
+        self.write(register::STATUS, u32::from(status));
+    }
+
+    fn queue_limit(&mut self, index: u16) -> u16 {
+        self.write(register::QUEUE_SELECT, u32::from(index));
+        let limit = self.registers.read::<u32>(register::QUEUE_SIZE_MAX);
+        u16::try_from(limit).unwrap_or(1 << 15)
+    }
+
+    fn set_queue(&mut self, index: u16, size: u16, at: RingAddresses) -> Result<(), SetupError> {
+        self.write(register::QUEUE_SELECT, u32::from(index));
+        if self.registers.read::<u32>(register::QUEUE_READY) != 0 {
+            return Err(SetupError::Registers("the device's queue is in use after its reset"));
+        }
+        self.write(register::QUEUE_SIZE, u32::from(size));
+        self.write_address(register::QUEUE_DESCRIPTORS, at.descriptors);
+        self.write_address(register::QUEUE_DRIVER, at.available);
+        self.write_address(register::QUEUE_DEVICE, at.used);
+        self.write(register::QUEUE_READY, 1);
+        Ok(())
+    }
+
+    fn config(&mut self, offset: usize) -> u8 {
+        let offset = register::CONFIG + offset;
+        if offset < self.registers.len() { self.registers.read(offset) } else { 0 }
+    }
+
+    fn config_generation(&mut self) -> u32 {
+        self.registers.read(register::CONFIG_GENERATION)
+    }
+
+    fn into_port(self) -> Result<MmioPort, SetupError> {
+        let interrupt = Interrupt::from_gsi(self.gsi, Trigger::Edge)
+            .map_err(|_| SetupError::Machine("the device's interrupt line can't be routed"))?;
+        // What came before the line was routed left it high, and an edge would never come.
+        self.write(register::INTERRUPT_ACKNOWLEDGE, 3);
+        Ok(MmioPort { registers: self.registers, interrupt })
+    }
+}
+
+/// A running device in an MMIO window.
+#[derive(Debug)]
+pub(crate) struct MmioPort {
+    registers: Mapped,
+    interrupt: Interrupt,
+}
+
+impl Port for MmioPort {
+    fn notify(&self, index: u16) {
+        self.registers.write(register::QUEUE_NOTIFY, u32::from(index));
+    }
+
+    fn poll_interrupt(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let fired = self.interrupt.poll(cx);
+        if fired.is_ready() {
+            // Both causes at once, without asking which: reading the status is another exit.
+            // What the device uses from here on raises the line anew.
+            self.registers.write(register::INTERRUPT_ACKNOWLEDGE, 3u32);
+        }
+        fired.map(drop)
+    }
+}
