@@ -82,10 +82,7 @@ impl<P: Port> Nic<P> {
         let mtu = mtu(&mut transport);
         let wanted = bit::MAC | feature::EVENT_INDEX | if mtu.is_some() { bit::MTU } else { 0 };
         let agreed = negotiate(&mut transport, wanted)?;
-        if agreed & bit::MAC == 0 {
-            return Err(SetupError::Registers("the device has no address"));
-        }
-        let mac: [u8; 6] = transport.config_bytes(0);
+        let mac = address(&mut transport).ok_or(SetupError::Registers("the device has no address"))?;
         if mac[0] & 1 != 0 || mac == [0; 6] {
             return Err(SetupError::Registers("the device's address is not that of one host"));
         }

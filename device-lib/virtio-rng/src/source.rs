@@ -1,0 +1,188 @@
+//! The device, on any transport.
+
+use core::fmt;
+use core::task::{Context, Poll};
+
+use unik_virtio::{Buffer, DeviceError, Direction, Port, Queue, SetupError, Transport, feature, negotiate};
+
+/// The one queue (virtio 1.2, section 5.4.2).
+const REQUEST: u16 = 0;
+/// Bytes of the buffer, and of a seed.
+const SEED: usize = 32;
+
+/// An entropy device that is running.
+#[derive(Debug)]
+pub struct Source<P> {
+    port: P,
+    queue: Queue,
+    /// `None` while the device has it.
+    buffer: Option<Buffer>,
+    /// What has come of the seed so far.
+    seed: [u8; SEED],
+    have: usize,
+    last: Option<[u8; SEED]>,
+}
+
+/// Why the device gave no seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceError {
+    /// It broke the rules of the queue.
+    Device(DeviceError),
+    /// It answered with no bytes.
+    Empty,
+    /// It answered with one byte over and over.
+    Stuck,
+    /// It answered as the last time.
+    Repeated,
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceError::Device(error) => error.fmt(f),
+            SourceError::Empty => f.write_str("the entropy device gave no bytes"),
+            SourceError::Stuck => f.write_str("the entropy device gives the same byte again and again"),
+            SourceError::Repeated => f.write_str("the entropy device repeats itself"),
+        }
+    }
+}
+
+impl core::error::Error for SourceError {}
+
+impl<P: Port> Source<P> {
+    /// Sets the device going.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(mut transport: impl Transport<Port = P>) -> Result<Self, SetupError> {
+        let agreed = negotiate(&mut transport, feature::EVENT_INDEX)?;
+        if transport.queue_limit(REQUEST) < 2 {
+            return Err(SetupError::NoQueue);
+        }
+        let event_index = agreed & feature::EVENT_INDEX != 0;
+        let (queue, mut buffers) =
+            Queue::new(2, SEED, Direction::FromDevice, event_index).ok_or(SetupError::NoMemory)?;
+        transport.set_queue(REQUEST, queue.size(), queue.addresses())?;
+        let port = transport.activate()?;
+        Ok(Source { port, queue, buffer: buffers.pop(), seed: [0; SEED], have: 0, last: None })
+    }
+
+    /// Ready with a fresh seed; asks the device as often as that takes.
+    ///
+    /// # Errors
+    /// [`SourceError`]. After [`SourceError::Device`] the device is of no more use.
+    pub fn poll_seed(&mut self, cx: &mut Context<'_>) -> Poll<Result<[u8; SEED], SourceError>> {
+        loop {
+            if let Some(buffer) = self.buffer.take() {
+                self.queue.offer(buffer, 0);
+                if self.queue.publish() {
+                    self.port.notify(REQUEST);
+                }
+            }
+            let _ = self.port.poll_interrupt(cx);
+            let (buffer, written) = match self.queue.take().map_err(SourceError::Device)? {
+                Some(answer) => answer,
+                None if self.queue.arm(1) => continue,
+                None => {
+                    // The interrupt that was taken above may have been for this wait.
+                    if self.port.poll_interrupt(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+            };
+            let take = written.min(SEED - self.have);
+            self.seed[self.have..self.have + take].copy_from_slice(&buffer[..take]);
+            self.have += take;
+            self.buffer = Some(buffer);
+            if written == 0 {
+                return Poll::Ready(Err(SourceError::Empty));
+            }
+            if self.have == SEED {
+                self.have = 0;
+                return Poll::Ready(self.checked());
+            }
+        }
+    }
+
+    /// The seed, if it can be one.
+    fn checked(&mut self) -> Result<[u8; SEED], SourceError> {
+        let seed = core::mem::replace(&mut self.seed, [0; SEED]);
+        if seed.iter().all(|byte| *byte == seed[0]) {
+            return Err(SourceError::Stuck);
+        }
+        if self.last.replace(seed) == Some(seed) {
+            return Err(SourceError::Repeated);
+        }
+        Ok(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::task::Waker;
+    use unik_virtio::mock::{Device, MockPort, MockTransport};
+
+    fn source() -> (Source<MockPort>, Device) {
+        let device = Device::new(feature::VERSION_1 | feature::EVENT_INDEX, &[64]);
+        (Source::new(MockTransport::new(device.clone())).unwrap(), device)
+    }
+
+    fn poll(source: &mut Source<MockPort>) -> Poll<Result<[u8; SEED], SourceError>> {
+        source.poll_seed(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn answer(device: &Device, bytes: &[u8]) {
+        device.queue(0, |queue| {
+            let chain = queue.next().unwrap();
+            chain.write(bytes);
+            queue.give_back(u32::from(chain.id), bytes.len() as u32);
+        });
+        device.interrupt(0);
+    }
+
+    #[test]
+    fn a_seed_may_come_in_pieces() {
+        let (mut source, device) = source();
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &[1; 20]);
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &[2; 20]);
+        let mut seed = [1; 32];
+        seed[20..].fill(2);
+        assert_eq!(poll(&mut source), Poll::Ready(Ok(seed)));
+    }
+
+    #[test]
+    fn a_sick_device_is_noticed() {
+        let (mut source, device) = source();
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &[]);
+        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Empty)));
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &[7; 32]);
+        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Stuck)));
+        let good: [u8; 32] = core::array::from_fn(|index| index as u8);
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &good);
+        assert_eq!(poll(&mut source), Poll::Ready(Ok(good)));
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &good);
+        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Repeated)));
+    }
+
+    #[test]
+    fn a_lying_device_is_an_error() {
+        let (mut source, device) = source();
+        assert!(poll(&mut source).is_pending());
+        device.queue(0, |queue| {
+            let id = queue.next().unwrap().id;
+            queue.give_back(u32::from(id), 33);
+        });
+        assert_eq!(
+            poll(&mut source),
+            Poll::Ready(Err(SourceError::Device(DeviceError::WroteTooMuch(33))))
+        );
+    }
+}
