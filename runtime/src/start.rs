@@ -16,6 +16,9 @@
 //! ) -> Result<Handle, StartError>
 //! ```
 //!
+//! An option that may refer to an instance has its argument also where the file doesn't
+//! write it: `()` then.
+//!
 //! `Handle` is `Clone + 'static` and implements every interface that the component
 //! provides; `()` when it provides none.
 
