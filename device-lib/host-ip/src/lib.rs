@@ -1,1 +1,133 @@
-//! The host's sockets in place of a network, for --target process
+//! `host-ip`: the host's sockets in place of a network.
+//!
+//! In a process it stands in for `ip`: the services are the same, their `Tcp` and `Udp`
+//! are non-blocking sockets of the host. Nothing of the network that the `.unik` file
+//! describes is used but its ports: the addresses are the host's.
+//!
+//! # Which address of the host
+//! A service that listens on port N is reached at 127.0.0.1, port N. The command line
+//! says otherwise:
+//!
+//! ```text
+//! publish=[ADDRESS:]HOSTPORT:PORT[/udp],…
+//! ```
+//!
+//! `publish=8080:80` reaches TCP port 80 at 127.0.0.1:8080, `publish=0.0.0.0:5353:53/udp`
+//! UDP port 53 at port 5353 of every address, `publish=[::1]:8080:80` is for IPv6. Host
+//! port 0 takes a free one, and logs which. `publish=` holds for every network of the
+//! appliance, `NAME.publish=` for the instance NAME only, and before the other.
+//!
+//! # What differs from `ip`
+//! - Connections are opened from the host's own addresses, with its routes.
+//! - Half-open connections, retransmission and buffers are the host's; a `close` waits
+//!   for the peer's acknowledgement for 10 s at most.
+//! - ICMP, address configuration, neighbours: none.
+#![cfg(not(unik_machine))]
+#![deny(unsafe_code)]
+
+mod errors;
+mod publish;
+mod tcp;
+mod udp;
+mod unsent;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use unik::interface::{BindError, ConnectError, ListenError, Tcp, Udp};
+use unik::start::{Context, Listen, Protocol, StartError, announce};
+
+pub use publish::{Mapping, PublishError};
+pub use tcp::{Listener, Stream};
+pub use udp::Socket;
+
+unik::options!();
+
+/// Starts the network `cx.instance()`, which accepts the ports of `listens`.
+///
+/// # Errors
+/// When the command line's `publish=` can't be read, or names a port twice.
+pub async fn start(
+    cx: &Context,
+    _options: &'static Options,
+    listens: &'static [Listen],
+) -> Result<HostIp, StartError> {
+    let mappings = publish::from_boot_line(cx.instance(), unik::platform::boot_line())
+        .map_err(|error| cx.error(format!("{error}")))?;
+    announce(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Ok(HostIp::new(cx.instance(), listens, mappings))
+}
+
+/// A network of the host's sockets.
+#[derive(Clone, Debug)]
+pub struct HostIp {
+    network: Rc<Network>,
+}
+
+#[derive(Debug)]
+struct Network {
+    instance: &'static str,
+    listens: &'static [Listen],
+    mappings: Vec<Mapping>,
+}
+
+impl HostIp {
+    /// The network `instance`, which accepts the ports of `listens`, at the addresses of
+    /// `mappings` or else at 127.0.0.1. For tests; the generated wiring calls [`start`].
+    #[must_use]
+    pub fn new(instance: &'static str, listens: &'static [Listen], mappings: Vec<Mapping>) -> Self {
+        HostIp { network: Rc::new(Network { instance, listens, mappings }) }
+    }
+
+    /// The address of the host that stands for `port`; `None` when no service listens there.
+    fn host_address(&self, protocol: Protocol, port: u16) -> Option<SocketAddr> {
+        let network = &self.network;
+        if !network.listens.iter().any(|listen| listen.protocol == protocol && listen.port == port) {
+            return None;
+        }
+        let mapping = network.mappings.iter().find(|mapping| mapping.protocol == protocol && mapping.port == port);
+        Some(mapping.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), |mapping| mapping.host))
+    }
+
+    fn log_address(&self, protocol: &str, port: u16, at: Option<SocketAddr>) {
+        if let Some(at) = at.filter(|at| at.port() != port || !at.ip().is_loopback()) {
+            log::info!("{}: {protocol} port {port} at {at}", self.network.instance);
+        }
+    }
+}
+
+impl Tcp for HostIp {
+    type Listener = Listener;
+    type Stream = Stream;
+
+    fn listen(&self, port: u16) -> Result<Listener, ListenError> {
+        let at = self.host_address(Protocol::Tcp, port).ok_or(ListenError::NotDeclared)?;
+        let listener = Listener::new(self.network.instance, at).map_err(|error| {
+            log::error!("{}: TCP port {port} at {at}: {error}", self.network.instance);
+            errors::listen(&error)
+        })?;
+        self.log_address("TCP", port, listener.local_address());
+        Ok(listener)
+    }
+
+    async fn connect(&self, to: SocketAddr) -> Result<Stream, ConnectError> {
+        Stream::connect(to).await.map_err(|error| errors::connect(&error))
+    }
+}
+
+impl Udp for HostIp {
+    type Socket = Socket;
+
+    fn bind(&self, port: u16) -> Result<Socket, BindError> {
+        if port == 0 {
+            return Socket::client(self.network.instance).map_err(|error| errors::bind(&error));
+        }
+        let at = self.host_address(Protocol::Udp, port).ok_or(BindError::NotDeclared)?;
+        let socket = Socket::server(self.network.instance, at).map_err(|error| {
+            log::error!("{}: UDP port {port} at {at}: {error}", self.network.instance);
+            errors::bind(&error)
+        })?;
+        self.log_address("UDP", port, socket.local_address());
+        Ok(socket)
+    }
+}
