@@ -85,7 +85,8 @@ impl HostIp {
         if !network.listens.iter().any(|listen| listen.protocol == protocol && listen.port == port) {
             return None;
         }
-        let mapping = network.mappings.iter().find(|mapping| mapping.protocol == protocol && mapping.port == port);
+        let mapping =
+            network.mappings.iter().find(|mapping| mapping.protocol == protocol && mapping.port == port);
         Some(mapping.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), |mapping| mapping.host))
     }
 

@@ -54,7 +54,9 @@ fn parse(entry: &str) -> Result<Mapping, PublishError> {
     let (host, port) = ports.rsplit_once(':').ok_or_else(|| error(Problem::Form))?;
     let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| error(Problem::Port))?;
     let (address, host_port) = match host.rsplit_once(':') {
-        Some((address, host_port)) => (parse_address(address).ok_or_else(|| error(Problem::Address))?, host_port),
+        Some((address, host_port)) => {
+            (parse_address(address).ok_or_else(|| error(Problem::Address))?, host_port)
+        }
         None => (IpAddr::V4(Ipv4Addr::LOCALHOST), host),
     };
     let host_port: u16 = host_port.parse().map_err(|_| error(Problem::Port))?;

@@ -103,7 +103,8 @@ impl Stream {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), None)?;
         match socket.connect(&to.into()) {
             Ok(()) => {}
-            Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::INPROGRESS) => {}
+            Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::INPROGRESS) => {
+            }
             Err(error) => return Err(error),
         }
         let stream = Self::new(socket, to)?;

@@ -36,7 +36,8 @@ impl Socket {
     }
 
     fn bound(instance: &'static str, at: SocketAddr, is_dual: bool) -> io::Result<Self> {
-        let socket = socket2::Socket::new(Domain::for_address(at), Type::DGRAM.nonblocking().cloexec(), None)?;
+        let socket =
+            socket2::Socket::new(Domain::for_address(at), Type::DGRAM.nonblocking().cloexec(), None)?;
         if at.is_ipv6() {
             socket.set_only_v6(!is_dual)?;
         }

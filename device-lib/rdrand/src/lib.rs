@@ -1,1 +1,118 @@
-//! The processor's random number generator
+//! `rdrand`: entropy from the processor (Intel SDM volume 1, 7.3.17: RDRAND and RDSEED).
+//!
+//! The processor's words seed a ChaCha20 generator, which gives all output. Its key is
+//! replaced after every request, so that what was given can't be computed from what is in
+//! memory later; each request also mixes in a fresh word of the processor, so that two
+//! copies of one snapshot go different ways. After 1 MiB of output the whole key is mixed
+//! with fresh words.
+//!
+//! # Health check
+//! Before the first use, and at each reseed: a word that is all ones or all zeros, or
+//! the same as the one before, counts as a failure (some processors gave all ones after
+//! a suspend, with the carry flag that says "valid"). An instruction that gives nothing is
+//! tried 10 times, as Intel advises; then the source has failed, and says so. A source
+//! that failed isn't used further: there is no output without it.
+//!
+//! In a process, the kernel's entropy is mixed into the seeds, and stands in on
+//! processors without the instruction.
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod generator;
+mod processor;
+
+use alloc::rc::Rc;
+use core::cell::RefCell;
+
+use unik::interface::{Entropy, EntropyError};
+use unik::platform;
+use unik::start::{Context, StartError};
+
+pub use generator::{Generator, Words};
+pub use processor::{Failed, Processor};
+
+unik::options!();
+
+/// Starts the source: checks that the processor has one, and seeds the generator.
+///
+/// # Errors
+/// When the processor has none, or it fails its health check.
+pub async fn start(cx: &Context, _options: &'static Options) -> Result<Rdrand, StartError> {
+    let source = Source::find().ok_or_else(|| {
+        cx.error(
+            "this processor has no RDRAND instruction: let the monitor show one (QEMU: `-cpu max`), \
+             or take the entropy from a device (`device rng = virtio-rng`)",
+        )
+    })?;
+    let generator = Generator::new(source).map_err(|Failed| {
+        cx.error("RDRAND fails its health check: take the entropy from a device (`device rng = virtio-rng`)")
+    })?;
+    Ok(Rdrand { generator: Rc::new(RefCell::new(generator)) })
+}
+
+/// The generator, and where its seeds come from.
+#[derive(Clone, Debug)]
+pub struct Rdrand {
+    generator: Rc<RefCell<Generator<Source>>>,
+}
+
+impl Entropy for Rdrand {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        self.generator.borrow_mut().fill(bytes).map_err(|Failed| EntropyError)
+    }
+}
+
+/// The processor's words, mixed with the platform's entropy where it has one.
+#[derive(Debug)]
+struct Source {
+    processor: Option<Processor>,
+}
+
+impl Source {
+    /// `None` when neither the processor nor the platform has entropy.
+    fn find() -> Option<Source> {
+        let processor = Processor::find();
+        (processor.is_some() || platform::entropy(&mut [0]).is_ok()).then_some(Source { processor })
+    }
+}
+
+impl Words for Source {
+    fn seed_word(&mut self) -> Result<u64, Failed> {
+        let mut platform = [0; 8];
+        let has_platform = platform::entropy(&mut platform).is_ok();
+        let platform = u64::from_ne_bytes(platform);
+        match &mut self.processor {
+            Some(processor) => Ok(processor.seed_word()? ^ platform),
+            None if has_platform => Ok(platform),
+            None => Err(Failed),
+        }
+    }
+
+    fn quick_word(&mut self) -> Result<u64, Failed> {
+        match &mut self.processor {
+            Some(processor) => processor.quick_word(),
+            None => self.seed_word(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static OPTIONS: Options = Options {};
+
+    #[test]
+    fn gives_bytes_that_differ() {
+        let source = unik::executor::block_on(start(&Context::new("rdrand"), &OPTIONS)).expect("a source");
+        let (mut one, mut other) = ([0; 1000], [0; 1000]);
+        source.fill(&mut one).expect("bytes");
+        source.clone().fill(&mut other).expect("bytes");
+        assert_ne!(one, other);
+        // Of 1,000 random bytes some 20 are missing from the 256 values.
+        let seen = (0..=255u8).filter(|byte| one.contains(byte)).count();
+        assert!(seen > 200, "{seen} values in 1,000 bytes");
+    }
+}
