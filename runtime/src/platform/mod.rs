@@ -95,5 +95,7 @@ const _: () = {
     let _: fn(&mut [u8]) -> Result<(), NoEntropy> = current::entropy;
     let _: fn() = current::seal;
     let _: fn() = current::ready;
+    let _: fn() -> Bell = Bell::of_this_loop;
+    let _: fn(&Bell) = Bell::ring;
     let _: fn(Ending) -> ! = current::exit;
 };
