@@ -1,0 +1,164 @@
+//! The local APIC: its timer, which ends sleeps (SDM volume 3, 11.5).
+//!
+//! With x2APIC its registers are MSRs, else a page. The timer fires at a value of the time
+//! stamp counter where it can, else counts down once. Both choices are the gate's, too.
+
+use core::cell::Cell;
+
+use super::gate::{self, Arm, SPURIOUS_VECTOR, TIMER_VECTOR, Wait};
+use super::{OneThread, clock, cpu, paging};
+
+const MSR_APIC_BASE: u32 = 0x1b;
+const MSR_X2APIC: u32 = 0x800;
+const BASE_ENABLED: u64 = 1 << 11;
+const BASE_X2APIC: u64 = 1 << 10;
+const XAPIC: u64 = 0xfee0_0000;
+
+// Registers, by their x2APIC number; the page has them at 16 times that.
+const SPURIOUS: u32 = 0x0f;
+const LVT_TIMER: u32 = 0x32;
+const LVT_LINT0: u32 = 0x35;
+const INITIAL_COUNT: u32 = 0x38;
+const CURRENT_COUNT: u32 = 0x39;
+const DIVIDE: u32 = 0x3e;
+
+const SOFTWARE_ENABLED: u32 = 1 << 8;
+const MASKED: u32 = 1 << 16;
+const MODE_DEADLINE: u32 = 0b10 << 17;
+const DIVIDE_BY_1: u32 = 0b1011;
+
+const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
+
+#[derive(Clone, Copy)]
+struct Timer {
+    /// Counts of the timer per 2³² ticks of the time stamp counter; 0 with TSC deadlines.
+    counts_per_tick: u64,
+    /// The time stamp counter at which it will fire; `None` if it has fired, or wasn't armed.
+    armed: Option<u64>,
+}
+
+static TIMER: OneThread<Cell<Timer>> =
+    OneThread::new(Cell::new(Timer { counts_per_tick: 0, armed: None }));
+
+/// Switches the local APIC on, its timer silent, and shuts the legacy interrupt controller
+/// out.
+pub fn start() {
+    for port in PIC_MASKS {
+        // SAFETY: masks a legacy interrupt controller, if there is one.
+        unsafe { cpu::out8(port, 0xff) };
+    }
+    let features = cpu::features();
+    let arm = if features.tsc_deadline { Arm::TscDeadline } else { Arm::OneShot };
+    gate::choose_apic(features.x2apic, arm);
+    if features.x2apic {
+        // SAFETY: the register exists on every processor with long mode. x2APIC can be
+        // switched on from any state of an enabled APIC, and CPUID has it.
+        unsafe {
+            let base = gate::read_msr(MSR_APIC_BASE);
+            gate::write_msr(MSR_APIC_BASE, base | BASE_ENABLED | BASE_X2APIC);
+        }
+    } else {
+        assert!(paging::map_local_apic(XAPIC).is_ok(), "no page table is left for the local APIC");
+    }
+    write(SPURIOUS, SOFTWARE_ENABLED | u32::from(SPURIOUS_VECTOR));
+    write(LVT_LINT0, MASKED);
+    match arm {
+        Arm::TscDeadline => write(LVT_TIMER, MODE_DEADLINE | u32::from(TIMER_VECTOR)),
+        Arm::OneShot => {
+            write(DIVIDE, DIVIDE_BY_1);
+            write(LVT_TIMER, MASKED | u32::from(TIMER_VECTOR));
+        }
+    }
+}
+
+/// Counts of the timer per 2³² ticks of the time stamp counter, measured for half a
+/// millisecond or so; `None` if the timer doesn't count.
+pub fn measure_counts_per_tick() -> Option<u64> {
+    /// The timer's count and the time stamp counter at one moment.
+    fn sample() -> (u32, u64) {
+        let mut best = (0, 0, u64::MAX);
+        // The quickest of a few reads is the one that nothing came in between.
+        for _ in 0..8 {
+            let before = cpu::tsc();
+            let count = read(CURRENT_COUNT);
+            let took = cpu::tsc().wrapping_sub(before);
+            if took < best.2 {
+                best = (count, before + took / 2, took);
+            }
+        }
+        (best.0, best.1)
+    }
+    const TICKS: u64 = 1_500_000;
+    write(DIVIDE, DIVIDE_BY_1);
+    write(INITIAL_COUNT, u32::MAX);
+    let (first_count, first_tsc) = sample();
+    while cpu::tsc().wrapping_sub(first_tsc) < TICKS {
+        core::hint::spin_loop();
+    }
+    let (last_count, last_tsc) = sample();
+    write(INITIAL_COUNT, 0);
+    let counts = u64::from(first_count.wrapping_sub(last_count));
+    (counts > 0).then(|| (counts << 32) / (last_tsc - first_tsc))
+}
+
+/// Lets the countdown timer fire, at this many counts per 2³² ticks.
+pub fn start_countdown(counts_per_tick: u64) {
+    TIMER.set(Timer { counts_per_tick, armed: None });
+    write(LVT_TIMER, u32::from(TIMER_VECTOR));
+}
+
+/// Whether the timer counts down rather than taking deadlines.
+pub fn is_countdown() -> bool {
+    !cpu::features().tsc_deadline
+}
+
+/// How to wait for `ns` nanoseconds, at most a second.
+///
+/// A timer that is armed for earlier is left alone: waking early is cheaper than arming
+/// twice, when it is mostly packets that end a sleep.
+pub fn wait_until(ns: u64) -> Wait {
+    let timer = TIMER.get();
+    let now = cpu::tsc();
+    let ticks = clock::ticks(ns).max(1);
+    let deadline = now.saturating_add(ticks);
+    if timer.armed.is_some_and(|armed| armed <= deadline) {
+        return Wait::Sleep;
+    }
+    TIMER.set(Timer { armed: Some(deadline), ..timer });
+    if is_countdown() {
+        let counts = (u128::from(ticks) * u128::from(timer.counts_per_tick)) >> 32;
+        Wait::Arm((counts as u64).clamp(1, u32::MAX.into()))
+    } else {
+        Wait::Arm(deadline)
+    }
+}
+
+/// The timer's interrupt was taken.
+pub fn expired() {
+    TIMER.set(Timer { armed: None, ..TIMER.get() });
+}
+
+/// The identity of this processor's local APIC, as I/O APICs and messages name it.
+pub fn id() -> u8 {
+    (core::arch::x86_64::__cpuid(1).ebx >> 24) as u8
+}
+
+fn read(register: u32) -> u32 {
+    if cpu::features().x2apic {
+        // SAFETY: x2APIC is on, and these registers can be read.
+        unsafe { gate::read_msr(MSR_X2APIC + register) as u32 }
+    } else {
+        // SAFETY: `start` mapped the page, and all of this runs before the seal.
+        unsafe { (XAPIC as *const u32).add(register as usize * 4).read_volatile() }
+    }
+}
+
+fn write(register: u32, value: u32) {
+    if cpu::features().x2apic {
+        // SAFETY: x2APIC is on, and the values are of the registers' formats.
+        unsafe { gate::write_msr(MSR_X2APIC + register, value.into()) }
+    } else {
+        // SAFETY: as in `read`; a timer and an interrupt mask, which reach no memory.
+        unsafe { (XAPIC as *mut u32).add(register as usize * 4).write_volatile(value) }
+    }
+}

@@ -1,0 +1,173 @@
+//! From the monitor's jump to ring-3 Rust (the PVH boot protocol,
+//! `xen/include/public/arch-x86/hvm/start_info.h`).
+//!
+//! The monitor enters in 32-bit protected mode, paging off, `ebx` = address of the start
+//! info. About forty instructions later the processor runs ring-3 code in long mode, and
+//! ring 0 is left for good but for the [gate](super::gate). No loop runs in ring 0, because
+//! some hypervisors emulate it at thousands of cycles per instruction; what needs a loop
+//! (the rest of the boot page tables) is filled by ring 3.
+//!
+//! The boot page tables map the first GiB, readable, writable and executable for ring 3.
+//! [`paging`](super::paging) replaces them before anything else happens.
+
+use core::arch::global_asm;
+
+/// Ring-3 data segment selector.
+pub const USER_DATA: u16 = 0x1b;
+/// Ring-3 64-bit code segment selector.
+pub const USER_CODE: u16 = 0x23;
+/// Ring-0 64-bit code segment selector.
+pub const GATE_CODE: u16 = 0x08;
+
+/// Entries of the interrupt descriptor table.
+pub const IDT_ENTRIES: usize = 0x51;
+
+global_asm!(
+    // Where to enter, for the monitor: XEN_ELFNOTE_PHYS32_ENTRY.
+    r#"
+    .section .note.pvh, "a", @note
+    .balign 4
+    .long 4, 8, 18
+    .asciz "Xen"
+    .balign 4
+    .quad unik_pvh_entry
+    "#,
+    // Ring-0 data. What has no value before the first instruction is in `.gate.bss`.
+    // The TSS address is split by the linker script into __tss_low, __tss_mid, __tss_high.
+    r#"
+    .section .gate.data, "aw", @progbits
+    .balign 16
+    gate_gdt:
+    .quad 0
+    .quad 0x00af9b000000ffff        // 0x08: ring-0 code, 64 bits, accessed
+    .quad 0x00cf93000000ffff        // 0x10: ring-0 data
+    .quad 0x00cff3000000ffff        // 0x1b: ring-3 data
+    .quad 0x00affb000000ffff        // 0x23: ring-3 code, 64 bits
+    .short {tss_limit}, __tss_low   // 0x28: the TSS, 16 bytes
+    .byte __tss_mid, 0x89, 0, __tss_high
+    .quad 0
+    gate_gdt_end:
+    gate_gdt_pointer:
+    .short gate_gdt_end - gate_gdt - 1
+    .long gate_gdt
+    gate_idt_pointer:
+    .short {idt_limit}
+    .long gate_idt
+
+    // The task state segment (SDM volume 3, 8.7): ring-0 stack, stack of NMI and double
+    // fault (IST 1), and the I/O permission bitmap, all open until the seal.
+    .section .gate.tss, "aw", @progbits
+    .balign 16
+    .globl gate_tss
+    gate_tss:
+    .long 0
+    .quad gate_stack_top, 0, 0
+    .quad 0
+    .quad gate_ist_top, 0, 0, 0, 0, 0, 0
+    .quad 0
+    .short 0, 112
+    .quad 0                         // fills up to the alignment of what follows
+
+    .section .gate.bss, "aw", @nobits
+    .globl gate_io_bitmap
+    gate_io_bitmap:                 // follows the TSS: the linker script sees to it
+    .skip 8193
+    .balign 16
+    .globl gate_idt
+    gate_idt:
+    .skip 16 * {idt_entries}
+    .skip 1024
+    gate_ist_top:
+    .skip 2048
+    .globl gate_stack_top
+    gate_stack_top:
+
+    .section .gate.tables, "aw", @nobits
+    .balign 4096
+    boot_pml4:
+    .skip 4096
+    boot_pdpt:
+    .skip 4096
+    boot_pd:
+    .skip 4096
+    "#,
+    // Ring 0, 32 bits.
+    r#"
+    .section .gate.text.boot, "ax", @progbits
+    .code32
+    .globl unik_pvh_entry
+    unik_pvh_entry:
+    rdtsc
+    mov esi, eax
+    mov edi, edx
+    mov dword ptr [boot_pml4], offset boot_pdpt + 0x27  // present, writable, ring 3, accessed
+    mov dword ptr [boot_pdpt], offset boot_pd + 0x27
+    mov dword ptr [boot_pd], 0xe7                       // the first 2 MiB; dirty, large page
+    lgdt [gate_gdt_pointer]
+    lidt [gate_idt_pointer]
+    mov eax, {cr4}
+    mov cr4, eax
+    mov eax, offset boot_pml4
+    mov cr3, eax
+    mov ecx, 0xc0000080                                 // EFER: LME, NXE; SCE stays off
+    mov eax, 0x900
+    xor edx, edx
+    wrmsr
+    mov eax, {cr0}
+    mov cr0, eax
+    mov eax, {user_data}
+    mov ds, eax
+    mov es, eax
+    mov eax, 0x28
+    ltr ax
+    xor eax, eax
+    lldt ax                                             // no LDT, ever
+    mov fs, eax
+    mov gs, eax
+    mov esp, offset gate_stack_top
+    .byte 0xea                                          // far jump to the 64-bit segment
+    .long 2f
+    .short {gate_code}
+    .code64
+2:
+    push {user_data}
+    push offset __stack_top
+    push 2
+    push {user_code}
+    push offset ring3_entry
+    iretq
+    "#,
+    // Ring 3, 64 bits, its pages within the first 2 MiB: the linker script puts it first.
+    r#"
+    .section .text.unik_entry, "ax", @progbits
+    ring3_entry:
+    cld
+    lea rcx, [rip + boot_pd]
+    mov eax, 0xe7
+    mov edx, 512
+2:
+    mov [rcx], rax
+    add rax, 0x200000
+    add rcx, 8
+    dec edx
+    jnz 2b
+    mov eax, edi                                        // TSC at entry, high half
+    shl rax, 32
+    or rsi, rax
+    mov edi, ebx
+    xor ebp, ebp
+    call {start}
+    ud2
+    "#,
+    tss_limit = const 112 + 8193 - 1,
+    idt_entries = const IDT_ENTRIES,
+    idt_limit = const IDT_ENTRIES * 16 - 1,
+    // PAE, OSFXSR, OSXMMEXCPT
+    cr4 = const super::cpu::CR4_BOOT,
+    // PG, WP, NE, ET, MP, PE
+    cr0 = const 0x8001_0033_u32,
+    user_data = const USER_DATA,
+    user_code = const USER_CODE,
+    gate_code = const GATE_CODE,
+    start = sym super::start,
+);

@@ -1,0 +1,152 @@
+//! What the processor is and can do: CPUID, the time stamp counter, port I/O, RDRAND.
+//!
+//! `cpuid` is expensive in a guest (17,000 cycles where virtualisation is nested), so each
+//! leaf is read once, at boot.
+
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid, __cpuid_count, _rdrand64_step, _rdtsc};
+use core::cell::Cell;
+
+use super::OneThread;
+
+/// CR4 as boot sets it: PAE, OSFXSR, OSXMMEXCPT.
+pub const CR4_BOOT: u64 = 1 << 5 | 1 << 9 | 1 << 10;
+const CR4_MCE: u64 = 1 << 6;
+const CR4_UMIP: u64 = 1 << 11;
+const CR4_FSGSBASE: u64 = 1 << 16;
+const CR4_OSXSAVE: u64 = 1 << 18;
+const CR4_SMEP: u64 = 1 << 20;
+const CR4_SMAP: u64 = 1 << 21;
+
+/// What boot and the clock want to know of the processor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Features {
+    /// The local APIC has its registers in MSRs.
+    pub x2apic: bool,
+    /// The local APIC's timer can fire at a value of the time stamp counter.
+    pub tsc_deadline: bool,
+    /// `rdrand`.
+    pub rdrand: bool,
+    /// Bits of a physical address.
+    pub physical_bits: u8,
+    /// The machine runs under a hypervisor.
+    pub hypervisor: bool,
+    /// CR4 up to the seal.
+    pub cr4: u64,
+    /// What the seal adds to CR4.
+    pub cr4_seal: u64,
+    /// What `xsetbv` may switch on of x87, SSE and AVX; 0 without `xsave`.
+    pub xcr0: u32,
+}
+
+static FEATURES: OneThread<Cell<Features>> = OneThread::new(Cell::new(Features {
+    x2apic: false,
+    tsc_deadline: false,
+    rdrand: false,
+    physical_bits: 36,
+    hypervisor: false,
+    cr4: CR4_BOOT,
+    cr4_seal: 0,
+    xcr0: 0,
+}));
+
+/// What [`start`] found.
+pub fn features() -> Features {
+    FEATURES.get()
+}
+
+/// Reads the feature leaves.
+pub fn start() {
+    let bit = |word: u32, bit: u32| word >> bit & 1 == 1;
+    let when = |has: bool, flag: u64| if has { flag } else { 0 };
+    let last = __cpuid(0).eax;
+    let one = __cpuid(1);
+    let (seven_b, seven_c) = if last >= 7 {
+        let leaf = __cpuid_count(7, 0);
+        (leaf.ebx, leaf.ecx)
+    } else {
+        (0, 0)
+    };
+    let physical_bits =
+        if __cpuid(0x8000_0000).eax >= 0x8000_0008 { __cpuid(0x8000_0008).eax as u8 } else { 36 };
+    // Only an image that was compiled for AVX needs its state switched on.
+    let avx = cfg!(target_feature = "avx") && bit(one.ecx, 26);
+    FEATURES.set(Features {
+        x2apic: bit(one.ecx, 21),
+        tsc_deadline: bit(one.ecx, 24),
+        rdrand: bit(one.ecx, 30),
+        physical_bits,
+        hypervisor: bit(one.ecx, 31),
+        cr4: CR4_BOOT
+            | when(bit(one.edx, 7), CR4_MCE)
+            | when(bit(seven_b, 0), CR4_FSGSBASE)
+            | when(avx, CR4_OSXSAVE),
+        cr4_seal: when(bit(seven_b, 7), CR4_SMEP)
+            | when(bit(seven_b, 20), CR4_SMAP)
+            | when(bit(seven_c, 2), CR4_UMIP),
+        xcr0: if avx { 7 } else { 0 },
+    });
+}
+
+/// The time stamp counter.
+#[inline]
+pub fn tsc() -> u64 {
+    // SAFETY: `rdtsc` reads a counter; CR4.TSD is never set.
+    unsafe { _rdtsc() }
+}
+
+/// 64 random bits from the processor; `None` if it has no generator or none were ready in
+/// ten tries (SDM volume 1, 7.3.17.1).
+pub fn random() -> Option<u64> {
+    #[target_feature(enable = "rdrand")]
+    fn step() -> Option<u64> {
+        let mut value = 0;
+        (_rdrand64_step(&mut value) == 1).then_some(value)
+    }
+    if !features().rdrand {
+        return None;
+    }
+    // SAFETY: CPUID says that the instruction exists.
+    (0..10).find_map(|_| unsafe { step() })
+}
+
+/// Writes a byte to a port.
+///
+/// # Safety
+/// The effect of the write on the device behind the port leaves memory alone. After the
+/// seal any port but those of the console and the exit is a general protection fault.
+pub unsafe fn out8(port: u16, value: u8) {
+    // SAFETY: the caller's.
+    unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags)) }
+}
+
+/// Reads a byte from a port.
+///
+/// # Safety
+/// As for [`out8`].
+pub unsafe fn in8(port: u16) -> u8 {
+    let value: u8;
+    // SAFETY: the caller's.
+    unsafe { asm!("in al, dx", in("dx") port, out("al") value, options(nomem, nostack, preserves_flags)) }
+    value
+}
+
+/// Writes a doubleword to a port.
+///
+/// # Safety
+/// As for [`out8`].
+pub unsafe fn out32(port: u16, value: u32) {
+    // SAFETY: the caller's.
+    unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack, preserves_flags)) }
+}
+
+/// Reads a doubleword from a port.
+///
+/// # Safety
+/// As for [`out8`].
+pub unsafe fn in32(port: u16) -> u32 {
+    let value: u32;
+    // SAFETY: the caller's.
+    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags)) }
+    value
+}

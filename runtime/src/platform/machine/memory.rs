@@ -1,0 +1,206 @@
+//! Guest memory: what the monitor says there is, and the heap over what the image leaves.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::{Cell, UnsafeCell};
+use core::ptr::{self, NonNull};
+
+use rlsf::Tlsf;
+
+use super::OneThread;
+
+/// A range of physical addresses, in bytes, end exclusive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// First address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+}
+
+impl Range {
+    /// Whether the two have an address in common.
+    pub fn overlaps(&self, other: Range) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// Whether `other` lies inside.
+    pub fn contains(&self, other: Range) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
+    /// The whole pages of the part of it from `start` up to `end`.
+    fn clip(self, start: u64, end: u64) -> Range {
+        let start = self.start.max(start).saturating_add(0xfff) & !0xfff;
+        Range { start, end: self.end.min(end) & !0xfff }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+}
+
+/// Ranges of memory that are used; monitors name fewer than ten, and what is beyond
+/// isn't used.
+const MAX_RANGES: usize = 16;
+/// Bytes of a boot line: twice what Linux takes.
+const MAX_BOOT_LINE: usize = 4096;
+/// The boot page tables reach so far.
+const BOOT_REACH: u64 = 1 << 30;
+const MIB: u64 = 1 << 20;
+/// Nothing below is mapped, so that neither a null pointer nor a descriptor table at
+/// address 0 ever works.
+const LOWEST: u64 = 64 << 10;
+
+static RAM: OneThread<Cell<[Range; MAX_RANGES]>> =
+    OneThread::new(Cell::new([Range { start: 0, end: 0 }; MAX_RANGES]));
+static BOOT_LINE_BYTES: OneThread<UnsafeCell<[u8; MAX_BOOT_LINE]>> =
+    OneThread::new(UnsafeCell::new([0; MAX_BOOT_LINE]));
+static BOOT_LINE: OneThread<Cell<&'static str>> = OneThread::new(Cell::new(""));
+
+/// `hvm_start_info`, version 1.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct StartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    module_count: u32,
+    modules: u64,
+    boot_line: u64,
+    rsdp: u64,
+    map: u64,
+    map_entries: u32,
+    reserved: u32,
+}
+
+/// `hvm_memmap_table_entry`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct MapEntry {
+    address: u64,
+    size: u64,
+    kind: u32,
+    reserved: u32,
+}
+
+const START_INFO_MAGIC: u32 = 0x336e_c578;
+const KIND_RAM: u32 = 1;
+
+/// Takes the memory map and the boot line out of the monitor's start info, which isn't
+/// mapped any more when the boot page tables are gone.
+///
+/// # Panics
+/// If the start info isn't one, or points where it can't be read.
+pub fn start(start_info: u64) {
+    let info: StartInfo = read_boot(start_info);
+    assert!(info.magic == START_INFO_MAGIC, "the monitor gave no PVH start info");
+    assert!(info.version >= 1 && info.map_entries > 0, "the monitor gave no memory map");
+    let mut ranges = [Range::default(); MAX_RANGES];
+    let mut count = 0;
+    for index in 0..u64::from(info.map_entries) {
+        let entry: MapEntry = read_boot(info.map.saturating_add(index * size_of::<MapEntry>() as u64));
+        if entry.kind == KIND_RAM && count < MAX_RANGES {
+            ranges[count] = Range { start: entry.address, end: entry.address.saturating_add(entry.size) };
+            count += 1;
+        }
+    }
+    RAM.set(ranges);
+    if info.boot_line != 0 {
+        copy_boot_line(info.boot_line);
+    }
+}
+
+/// Reads what the monitor left in memory.
+fn read_boot<T: Copy>(address: u64) -> T {
+    let end = address.checked_add(size_of::<T>() as u64);
+    assert!(
+        address != 0 && end.is_some_and(|end| end <= BOOT_REACH),
+        "the monitor put its start info above 1 GiB"
+    );
+    // SAFETY: the range is within what the boot page tables map, and isn't null; `T` is one
+    // of the two structures above or a byte, for which all bits are values.
+    unsafe { ptr::read_unaligned(address as *const T) }
+}
+
+fn copy_boot_line(address: u64) {
+    // SAFETY: called once, from `start`; nothing else refers to the bytes yet.
+    let bytes = unsafe { &mut *BOOT_LINE_BYTES.get() };
+    let mut len = 0;
+    loop {
+        let byte: u8 = read_boot(address + len as u64);
+        if byte == 0 {
+            break;
+        }
+        assert!(len < MAX_BOOT_LINE, "the boot line is longer than {MAX_BOOT_LINE} bytes");
+        bytes[len] = byte;
+        len += 1;
+    }
+    match core::str::from_utf8(&bytes[..len]) {
+        Ok(text) => BOOT_LINE.set(text),
+        Err(error) => panic!("the boot line isn't UTF-8 at byte {}", error.valid_up_to()),
+    }
+}
+
+/// The boot line, as the monitor gave it.
+pub fn boot_line() -> &'static str {
+    BOOT_LINE.get()
+}
+
+/// Every range of guest memory, whoever uses it.
+pub fn ram() -> impl Iterator<Item = Range> {
+    RAM.get().into_iter().filter(|range| !range.is_empty())
+}
+
+/// The whole pages that neither the image nor its page tables use, the image and they
+/// being the memory from 1 MiB to `reserved_end`.
+pub fn unused(reserved_end: u64) -> impl Iterator<Item = Range> {
+    ram()
+        .flat_map(move |range| [range.clip(LOWEST, MIB), range.clip(reserved_end, u64::MAX)])
+        .filter(|range| !range.is_empty())
+}
+
+/// The heap: two-level segregated fit, whose time per call is bounded. 29 first-level
+/// classes reach to blocks of 16 GiB.
+struct Heap(OneThread<UnsafeCell<Tlsf<'static, u32, u16, 29, 16>>>);
+
+#[global_allocator]
+static HEAP: Heap = Heap(OneThread::new(UnsafeCell::new(Tlsf::new())));
+
+/// Gives memory to the heap, for good.
+///
+/// # Safety
+/// The range is mapped for writing and nothing else uses it.
+pub unsafe fn donate(range: Range) {
+    let size = (range.end - range.start) as usize;
+    let Some(start) = NonNull::new(range.start as *mut u8) else { return };
+    // SAFETY: one thread, and the heap calls nothing that could come back here; the caller
+    // argues for the range. A block too small to be of use is left alone.
+    unsafe {
+        (*HEAP.0.get()).insert_free_block_ptr(NonNull::slice_from_raw_parts(start, size));
+    }
+}
+
+// SAFETY: the blocks are the heap's own; there is one thread, and no handler interrupts it.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above; nothing else holds a reference to the heap.
+        let block = unsafe { (*self.0.get()).allocate(layout) };
+        block.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above; the caller promises that `block` came from `alloc` with `layout`,
+        // so it isn't null.
+        unsafe { (*self.0.get()).deallocate(NonNull::new_unchecked(block), layout.align()) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as for `dealloc`; the caller promises that `size` isn't 0 and doesn't
+        // overflow when rounded up to the alignment.
+        let block = unsafe {
+            let layout = Layout::from_size_align_unchecked(size, layout.align());
+            (*self.0.get()).reallocate(NonNull::new_unchecked(block), layout)
+        };
+        block.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+}

@@ -1,0 +1,178 @@
+//! The platform *machine*: x86-64 under a hypervisor, entered by the PVH protocol, ring 3
+//! for life.
+//!
+//! ```text
+//! boot (ring 0) ─▶ start ─▶ __unik_main ─▶ … seal … ─▶ exit
+//!                   memory, page tables, APIC, clock      wait ⇄ gate (ring 0)
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `boot` | monitor's entry to ring 3: PVH note, descriptor tables, boot page tables |
+//! | `gate` | the ring-0 code that stays: wait, interrupts, exceptions; setup until the seal |
+//! | `paging` | the page tables, W^X, guard pages, device pages, the seal |
+//! | `memory`, `mem_functions` | memory map, heap; `memcpy` and its kin |
+//! | `cpu` | CPUID, TSC, ports, RDRAND |
+//! | `apic`, `clock`, `interrupt` | timer, time, interrupts as events |
+//! | `device`, `pci` | what drivers use |
+//! | `fault` | crash records: exceptions and panics |
+//! | `console`, `exit` | serial port; the end |
+//!
+//! The generated crate defines `__unik_main` (through `unik::entry!`) and calls
+//! [`seal`] when its device instances have started.
+
+mod apic;
+mod boot;
+mod clock;
+mod console;
+mod cpu;
+pub mod device;
+mod exit;
+mod fault;
+mod gate;
+mod interrupt;
+mod mem_functions;
+mod memory;
+mod paging;
+mod pci;
+
+use super::{Ending, NoEntropy};
+
+pub use clock::{BootTimes, boot_times};
+pub use exit::exit;
+
+/// The address of a symbol of the linker script, as `u64`.
+macro_rules! linker_symbol {
+    ($name:ident) => {{
+        unsafe extern "C" {
+            safe static $name: u8;
+        }
+        &raw const $name as u64
+    }};
+}
+use linker_symbol;
+
+/// State of the one thread of ring 3.
+///
+/// There is one virtual processor, and ring 3 runs with interrupts off and without signal
+/// handlers, so nothing ever runs beside or in between; the fault handler, which does, never
+/// returns and reads no such state. More processors will each want their own.
+#[repr(transparent)]
+struct OneThread<T>(T);
+
+impl<T> OneThread<T> {
+    const fn new(value: T) -> Self {
+        OneThread(value)
+    }
+}
+
+// SAFETY: there is no second thread, as argued above.
+unsafe impl<T> Sync for OneThread<T> {}
+
+impl<T> core::ops::Deref for OneThread<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Longest sleep, in nanoseconds: a wake-up that gets lost costs a second, not the appliance.
+const LONGEST_SLEEP: u64 = 1_000_000_000;
+
+unsafe extern "Rust" {
+    /// What `unik::entry!` defines: the wiring, then the executor.
+    safe fn __unik_main() -> Ending;
+}
+
+/// The first Rust code, on the boot page tables: `start_info` as PVH defines it, the time
+/// stamp counter as it was at entry.
+extern "C" fn start(start_info: u64, entry_tsc: u64) -> ! {
+    cpu::start();
+    gate::start();
+    console::start();
+    memory::start(start_info);
+    // Machine checks make a crash record too; the base registers are free in ring 3.
+    let features = cpu::features();
+    // SAFETY: `cpu` sets only bits that CPUID has, and XCR0 only with OSXSAVE.
+    unsafe {
+        gate::set_cr4(features.cr4);
+        if features.xcr0 != 0 {
+            gate::set_xcr0(features.xcr0);
+        }
+    }
+    paging::start();
+    apic::start();
+    clock::start(entry_tsc);
+    clock::enter_main();
+    exit(__unik_main())
+}
+
+/// Nanoseconds since the monitor entered the image; never goes back.
+#[must_use]
+pub fn now() -> u64 {
+    clock::now()
+}
+
+/// Nanoseconds since 1970-01-01 UTC, from the hypervisor's clock or the CMOS clock; `None`
+/// if the machine has neither. Counts on from boot: later steps of the host's clock don't
+/// show.
+#[must_use]
+pub fn wall_clock() -> Option<u64> {
+    clock::wall_clock()
+}
+
+/// Sleeps until an interrupt, or `until` (as [`now`]), or a second: whichever is first.
+/// Wakes the waker of the interrupt that it took. With `until` in the past it takes a
+/// pending interrupt, if there is one, and doesn't sleep.
+pub fn wait(until: Option<u64>) {
+    let now = clock::now();
+    let until = until.unwrap_or(u64::MAX).min(now.saturating_add(LONGEST_SLEEP));
+    let how = if until <= now { gate::Wait::Look } else { apic::wait_until(until - now) };
+    match gate::wait(how) {
+        Some(gate::TIMER_VECTOR) => apic::expired(),
+        Some(vector) => interrupt::raise(vector),
+        None => {}
+    }
+}
+
+/// Writes all bytes to the serial port; drops what a port that is stuck for a second
+/// doesn't take.
+pub fn console_write(bytes: &[u8]) {
+    console::write(bytes);
+}
+
+/// The boot line, as the monitor gave it: device windows, `at boot` parameters and all.
+#[must_use]
+pub fn boot_line() -> &'static str {
+    memory::boot_line()
+}
+
+/// The words of the boot line.
+pub fn boot_arguments() -> impl Iterator<Item = &'static str> {
+    boot_line().split_ascii_whitespace()
+}
+
+/// Fills `bytes` from the processor's generator (RDRAND).
+///
+/// # Errors
+/// [`NoEntropy`] if the processor has none, or it fails; `bytes` may then be half filled.
+pub fn entropy(bytes: &mut [u8]) -> Result<(), NoEntropy> {
+    for chunk in bytes.chunks_mut(8) {
+        let word = cpu::random().ok_or(NoEntropy)?.to_le_bytes();
+        chunk.copy_from_slice(&word[..chunk.len()]);
+    }
+    Ok(())
+}
+
+/// Seals the image: the gate's setup call closes, page tables and the gate's data vanish from
+/// ring 3, pages of [`device::map_until_seal`] are unmapped, SMEP, SMAP and UMIP go on as the
+/// processor has them, and all ports close but those of the console and the exit.
+pub fn seal() {
+    paging::seal();
+}
+
+/// Tells the monitor that the services answer: the line `unik: ready` on the console.
+pub fn ready() {
+    console::write(b"unik: ready\n");
+}
