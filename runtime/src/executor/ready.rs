@@ -56,14 +56,12 @@ impl Header {
 
 impl Wake for Header {
     fn wake(self: Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            ReadyQueue::push(self);
-        }
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            ReadyQueue::push(Arc::clone(self));
+            self.queue.push(Arc::clone(self));
         }
     }
 }
@@ -83,22 +81,21 @@ impl ReadyQueue {
     }
 
     /// Adds `header`, whose `queued` flag the caller has just turned from false to true.
-    fn push(header: Arc<Header>) {
-        let queue = Arc::clone(&header.queue);
+    fn push(&self, header: Arc<Header>) {
         let pointer = Arc::into_raw(header).cast_mut();
-        let mut head = queue.head.load(Ordering::Relaxed);
+        let mut head = self.head.load(Ordering::Relaxed);
         loop {
             // SAFETY: `pointer` is an `Arc` that this function owns until the exchange
             // below succeeds; `next` is an atomic, so a shared reference is enough.
             unsafe { (*pointer).next.store(head, Ordering::Relaxed) };
             // Release: whoever takes the queue sees `next`.
-            match queue.head.compare_exchange_weak(head, pointer, Ordering::Release, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(head, pointer, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(current) => head = current,
             }
         }
         if head.is_null() {
-            queue.bell.ring();
+            self.bell.ring();
         }
     }
 
