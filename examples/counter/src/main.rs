@@ -25,7 +25,7 @@ async fn count(_request: &Request<'_>, hits: &Hits) -> Response {
     let count = hits.0.get() + 1;
     hits.0.set(count);
     match serde_json::to_vec(&Count { count }) {
-        Ok(json) => Response::json(json),
+        Ok(json) => Response::json_bytes(json),
         Err(_) => Response::from(unik_http::Status::INTERNAL_SERVER_ERROR),
     }
 }
