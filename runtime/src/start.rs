@@ -52,7 +52,7 @@ impl Context {
     }
 
     /// Runs `task` beside the others until it returns. The appliance ends with
-    /// [`Ending::Done`](crate::platform::Ending::Done) when its last task has.
+    /// [`Ending::Done`] when its last task has.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         executor::spawn(self.instance, task);
     }
@@ -63,7 +63,7 @@ impl Context {
         executor::spawn_background(self.instance, task);
     }
 
-    /// Ends the appliance with [`Ending::Failed`](crate::platform::Ending::Failed) after
+    /// Ends the appliance with [`Ending::Failed`] after
     /// the current task's turn, and prints why: for a service that can't go on.
     pub fn fail(&self, message: impl Into<Cow<'static, str>>) {
         logging::print(format_args!("error: {}\n", self.error(message)));
@@ -77,7 +77,7 @@ impl Context {
 }
 
 /// An instance could not start. Ends the appliance with
-/// [`Ending::Failed`](crate::platform::Ending::Failed).
+/// [`Ending::Failed`].
 #[derive(Clone, Debug)]
 pub struct StartError {
     instance: &'static str,

@@ -95,7 +95,7 @@ fn echo(mut stream: &TcpStream, data: &[u8]) {
 #[test]
 fn a_thousand_connections_at_once() {
     let _descriptors = DESCRIPTORS.lock();
-    let appliance = Appliance::start(4096);
+    let appliance = Appliance::start(1024);
     let connections: Vec<_> = (0..1000).map(|_| appliance.connect()).collect();
     for round in 0..3u8 {
         let data = |index: usize| vec![round ^ index as u8; 1024];

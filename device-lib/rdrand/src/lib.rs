@@ -13,7 +13,7 @@
 //! tried 10 times, as Intel advises; then the source has failed, and says so. A source
 //! that failed isn't used further: there is no output without it.
 //!
-//! In a process, the kernel's entropy is mixed into the seeds, and stands in on
+//! The platform's own entropy, in a process the kernel's, is mixed into the seeds, and stands in on
 //! processors without the instruction.
 #![no_std]
 #![deny(unsafe_code)]
