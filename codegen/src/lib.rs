@@ -1,1 +1,44 @@
-//! From a plan to a crate to an image
+//! From a plan to a crate to an image.
+//!
+//! | stage | module | does |
+//! |---|---|---|
+//! | crate | [`host`] | asks the components' host halves to check and to bake |
+//! | | [`expand`](mod@expand) | plan → Rust tokens: the one function behind both doors |
+//! | | [`manifest`] | plan → dependencies and features → `Cargo.toml` |
+//! | | [`format`](mod@format) | tokens → text for people |
+//! | image | [`build`](mod@build) | crate → cargo → image, in a [`cache`] |
+//! | | [`image`] | reads the image back: checks, strips, reports, symbolises |
+//!
+//! Nothing here names a component: the catalogue, the host halves and the sources that a
+//! generated crate is built from are arguments.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "image")]
+pub mod build;
+#[cfg(feature = "image")]
+pub mod cache;
+#[cfg(feature = "image")]
+pub mod cargo;
+#[cfg(feature = "image")]
+mod error;
+pub mod expand;
+pub mod format;
+pub mod host;
+#[cfg(feature = "image")]
+pub mod image;
+pub mod manifest;
+pub mod note;
+pub mod settings;
+mod template;
+
+#[cfg(feature = "image")]
+pub use build::{Built, Job, Progress, UserCrate, build};
+#[cfg(feature = "image")]
+pub use cache::{Cache, Sources};
+#[cfg(feature = "image")]
+pub use cargo::Cargo;
+#[cfg(feature = "image")]
+pub use error::Error;
+pub use expand::{ExpandError, Expansion, expand};
+pub use format::format;
+pub use host::{BakedSet, HostHalves, prepare};

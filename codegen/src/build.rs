@@ -1,0 +1,318 @@
+//! Plan → crate → image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use unik_catalogue::Target;
+use unik_dsl::plan::Plan;
+use unik_dsl::source::SourceMap;
+
+use crate::cache::{self, Cache, Sources};
+use crate::cargo::{Build, Cargo};
+use crate::expand::{Expansion, expand};
+use crate::host::BakedSet;
+use crate::image::{self, Report};
+use crate::note::DeviceManifest;
+use crate::{Error, format, manifest, template};
+
+/// What is to be built.
+pub struct Job<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The texts that its places point into.
+    pub sources: &'a SourceMap,
+    /// What host halves made of it.
+    pub baked: &'a BakedSet,
+    /// Where to build.
+    pub cache: &'a Cache,
+    /// unik's own sources.
+    pub own: &'a Sources,
+    /// How to run cargo.
+    pub cargo: &'a Cargo,
+    /// The user's own crate, when the file is used by `unik::appliance!` there.
+    pub user: Option<UserCrate>,
+}
+
+/// A crate of the user's own that has `unik::appliance!` in its `main.rs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserCrate {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The name of the binary.
+    pub binary: String,
+}
+
+/// How far a build is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// Another build holds the cache.
+    Waiting,
+    /// unik's own sources are being unpacked, for the first time with this version.
+    Unpacking,
+    /// A crate is done.
+    Compiled {
+        /// The crate.
+        name: &'a str,
+        /// How many are done.
+        done: usize,
+    },
+    /// The image is being read back.
+    Checking,
+}
+
+/// What was built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The image; for the target `process`, the program.
+    pub image: PathBuf,
+    /// The same with symbols and line tables.
+    pub twin: PathBuf,
+    /// The report; for the target `process` there is none.
+    pub report: Option<Report>,
+    /// Where the report stands.
+    pub report_path: Option<PathBuf>,
+    /// The folder of the generated crate, or of the user's own.
+    pub folder: PathBuf,
+    /// Whether there was nothing to compile.
+    pub fresh: bool,
+    /// What the compiler warned of, in the user's own crate.
+    pub warnings: Vec<String>,
+}
+
+/// Builds an image, or a program.
+///
+/// # Errors
+/// [`Error`].
+pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Error> {
+    let expansion = expand(job.plan, job.baked)?;
+    let _lock = job.cache.lock(|| progress(Progress::Waiting))?;
+    if !job.cache.has_sources(job.own) {
+        progress(Progress::Unpacking);
+    }
+    let own = job.cache.sources(job.own)?;
+    let package = manifest::package_name(job.plan, &expansion);
+    let work = job.cache.work(&package);
+    let (folder, binary, target) = match &job.user {
+        None => {
+            write_crate(job, &expansion, &own, &work)?;
+            (work.clone(), package, job.cache.target())
+        }
+        Some(user) => {
+            cache::write_changed(&work.join("run.sh"), run_script(job.plan).as_bytes())?;
+            (user.folder.clone(), user.binary.clone(), job.cache.user_target(&user.folder))
+        }
+    };
+    if job.cargo.locked && job.user.is_none() {
+        job.cargo.settle_lock(&folder)?;
+    }
+    let (flags, last) = match job.plan.target {
+        Target::Machine => (machine_flags(job, &own), machine_link(job, &work)?),
+        Target::Process => (remaps(job, &own), Vec::new()),
+    };
+    let build = Build {
+        folder: &folder,
+        binary: &binary,
+        target: &target,
+        config: job.user.iter().flat_map(|_| profile(job.plan.target)).collect(),
+        flags,
+        last,
+    };
+    let mut done = 0;
+    let made = job.cargo.build(&build, &mut |name, _| {
+        done += 1;
+        progress(Progress::Compiled { name, done });
+    })?;
+    progress(Progress::Checking);
+    finish(job, &expansion, &work, made.executable).map(|(image, twin, report, report_path)| Built {
+        image,
+        twin,
+        report,
+        report_path,
+        folder,
+        fresh: made.fresh,
+        warnings: if job.user.is_some() { made.warnings } else { Vec::new() },
+    })
+}
+
+type Finished = (PathBuf, PathBuf, Option<Report>, Option<PathBuf>);
+
+/// Reads back what the linker made, and writes what is deployed.
+fn finish(job: &Job, expansion: &Expansion, work: &Path, executable: PathBuf) -> Result<Finished, Error> {
+    let read = |path: &Path| fs::read(path).map_err(|source| Error::Io { path: path.into(), source });
+    if job.plan.target == Target::Process {
+        let program = work.join("program");
+        fs::copy(&executable, &program).map_err(|source| Error::Io { path: program.clone(), source })?;
+        return Ok((program, executable, None, None));
+    }
+    let mut twin = read(&executable)?;
+    image::check(&twin, &expansion.hash)?;
+    let report = Report::of(&twin, job.plan, job.sources)?;
+    let json = report.to_json();
+    image::set_report_hash(&mut twin, json.as_bytes())?;
+    let stripped = image::strip(&twin)?;
+    image::check(&stripped, &expansion.hash)?;
+    let paths = (work.join("image.elf"), work.join("image.twin.elf"), work.join("report.json"));
+    cache::write_changed(&paths.0, &stripped)?;
+    cache::write_changed(&paths.1, &twin)?;
+    cache::write_changed(&paths.2, json.as_bytes())?;
+    Ok((paths.0, paths.1, Some(report), Some(paths.2)))
+}
+
+/// Writes the generated crate into `folder`. `own` holds unik's own sources.
+fn write_crate(job: &Job, expansion: &Expansion, own: &Path, folder: &Path) -> Result<(), Error> {
+    // Both lie in the cache, so that the crate is the same wherever the cache is.
+    let up = folder.strip_prefix(job.cache.root()).map_or(0, |inside| inside.components().count());
+    let own_here = match own.strip_prefix(job.cache.root()) {
+        Ok(inside) => (0..up).map(|_| "..").collect::<PathBuf>().join(inside),
+        Err(_) => own.to_owned(),
+    };
+    let lock = folder.join("Cargo.lock");
+    if !lock.exists() {
+        // The versions that unik was tested with; cargo drops what isn't used.
+        let path = own.join("Cargo.lock");
+        let bytes = fs::read(&path).map_err(|source| Error::Io { path, source })?;
+        cache::write(&lock, &bytes)?;
+    }
+    for (path, bytes) in crate_files(job.plan, job.sources, job.baked, expansion, &own_here)? {
+        cache::write_changed(&folder.join(path), &bytes)?;
+    }
+    Ok(())
+}
+
+/// The files of the generated crate: path → bytes. `own` is the folder of unik's own
+/// sources, as seen from the crate.
+///
+/// # Errors
+/// [`Error::Expand`], when what a host half made is no Rust.
+pub fn crate_files(
+    plan: &Plan,
+    sources: &SourceMap,
+    baked: &BakedSet,
+    expansion: &Expansion,
+    own: &Path,
+) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
+    let mut files = vec![
+        (PathBuf::from("Cargo.toml"), manifest::cargo_toml(plan, baked, expansion, own).into_bytes()),
+        (PathBuf::from("src/main.rs"), format::source(plan, sources, expansion)?.into_bytes()),
+        (PathBuf::from("run.sh"), run_script(plan).into_bytes()),
+    ];
+    for (path, bytes) in &expansion.blobs {
+        files.push((Path::new("src").join(path), bytes.clone()));
+    }
+    Ok(files)
+}
+
+/// The size of the stack, in bytes: a multiple of 4096.
+const STACK: u32 = 128 * 1024;
+
+#[derive(Serialize)]
+struct LinkerView {
+    stack_size: u32,
+}
+
+/// The linker script of an image.
+#[must_use]
+pub fn linker_script() -> String {
+    template::render(template::LINKER_SCRIPT, &LinkerView { stack_size: STACK })
+}
+
+#[derive(Serialize)]
+struct RunView {
+    appliance: String,
+    megabytes: u64,
+    networks: Vec<NetworkView>,
+}
+
+#[derive(Serialize)]
+struct NetworkView {
+    name: String,
+    forwards: String,
+}
+
+/// A script that runs the image under QEMU.
+fn run_script(plan: &Plan) -> String {
+    let manifest = DeviceManifest::of(plan);
+    let forwards: String = manifest
+        .listens
+        .iter()
+        .map(|port| format!(",hostfwd={}:127.0.0.1:{}-:{}", port.protocol, 8000u32 + u32::from(port.port) % 57_000, port.port))
+        .collect();
+    let networks = manifest
+        .devices
+        .iter()
+        .filter(|device| device.provides.iter().any(|interface| interface == "Frames"))
+        .map(|device| NetworkView { name: device.name.clone(), forwards: forwards.clone() })
+        .collect();
+    template::render(template::RUN, &RunView {
+        appliance: manifest.appliance,
+        megabytes: manifest.memory.div_ceil(1 << 20),
+        networks,
+    })
+}
+
+/// The profile `image`, for a crate whose `Cargo.toml` is the user's own.
+fn profile(target: Target) -> Vec<String> {
+    let shared = ["inherits=\"release\"", "opt-level=\"s\"", "debug=\"line-tables-only\"", "strip=\"none\"", "incremental=false"];
+    let machine = ["lto=\"fat\"", "codegen-units=1", "panic=\"abort\""];
+    let own = if target == Target::Machine { &machine[..] } else { &["lto=\"thin\""] };
+    shared.iter().chain(own).map(|setting| format!("profile.image.{setting}")).collect()
+}
+
+/// Flags for every crate of a machine's image.
+fn machine_flags(job: &Job, own: &Path) -> Vec<String> {
+    let settings = crate::settings::Settings::of(job.plan);
+    let mut flags: Vec<String> = ["--cfg=unik_machine", "--check-cfg=cfg(unik_machine)"].map(String::from).into();
+    let codegen = ["relocation-model=static", "force-unwind-tables=no", "force-frame-pointers=yes"];
+    flags.extend(codegen.iter().map(|option| format!("-C{option}")));
+    flags.push(format!("-Ctarget-cpu={}", settings.cpu));
+    flags.extend(remaps(job, own));
+    flags
+}
+
+/// Names for folders that differ between machines, so that images don't.
+fn remaps(job: &Job, own: &Path) -> Vec<String> {
+    let mut remaps = vec![(own.to_owned(), "/unik")];
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    remaps.extend(home.map(|home| (home, "/cargo")));
+    remaps.push((job.cache.root().join("work"), "/work"));
+    remaps.into_iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
+}
+
+/// Flags for the last crate of a machine's image.
+fn machine_link(job: &Job, work: &Path) -> Result<Vec<String>, Error> {
+    let script = linker_script();
+    // Its name changes with its text: cargo goes by the arguments.
+    let path = work.join(format!("image-{}.ld", cache::short_hash(script.as_bytes())));
+    cache::write_changed(&path, script.as_bytes())?;
+    let empty = empty_libraries(job.cache)?;
+    let mut flags = vec!["-Clinker=rust-lld".to_string(), "-Clinker-flavor=ld.lld".into()];
+    let arguments = [
+        format!("-L{}", empty.display()),
+        format!("-T{}", path.display()),
+        "-nostdlib".into(),
+        "-static".into(),
+        "--no-pie".into(),
+        "--gc-sections".into(),
+        "--build-id=none".into(),
+        "--no-eh-frame-hdr".into(),
+        "-znognustack".into(),
+        "-zmax-page-size=4096".into(),
+        "--orphan-handling=error".into(),
+    ];
+    flags.extend(arguments.into_iter().map(|argument| format!("-Clink-arg={argument}")));
+    Ok(flags)
+}
+
+/// A folder of empty archives under the names of the C library's. A crate that needs one
+/// makes rustc ask for it; with these, what it needs is then a missing symbol, not a
+/// program for a dynamic linker that isn't there.
+fn empty_libraries(cache: &Cache) -> Result<PathBuf, Error> {
+    let folder = cache.root().join("empty");
+    for name in ["c", "gcc", "gcc_eh", "gcc_s", "m", "pthread", "dl", "rt", "util"] {
+        cache::write_changed(&folder.join(format!("lib{name}.a")), b"!<arch>\n")?;
+    }
+    Ok(folder)
+}

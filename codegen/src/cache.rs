@@ -1,0 +1,251 @@
+//! The folder where builds happen: `$UNIK_CACHE`, or `unik` in the user's cache folder.
+//!
+//! ```text
+//! src/HASH/    unik's own sources, unpacked once per version
+//! work/NAME/   a generated crate; its image, unstripped twin, report and run script
+//! user/HASH/   the target folder of a crate of the user's own
+//! target/      what all generated crates share: one compilation of each dependency
+//! lock         held while a build runs
+//! ```
+//!
+//! Everything in it can be removed at any time while no build runs.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+
+/// unik's own sources, as the tool carries them.
+#[derive(Clone)]
+pub struct Sources {
+    /// Names this version of them.
+    pub hash: String,
+    files: fn() -> io::Result<Vec<(PathBuf, Vec<u8>)>>,
+}
+
+impl Sources {
+    /// Sources that `files` unpacks from `packed`.
+    #[must_use]
+    pub fn new(packed: &[u8], files: fn() -> io::Result<Vec<(PathBuf, Vec<u8>)>>) -> Self {
+        Sources { hash: short_hash(packed), files }
+    }
+
+    /// Writes them into `folder`, which there mustn't be yet.
+    ///
+    /// # Errors
+    /// When a file can't be written.
+    pub fn unpack(&self, folder: &Path) -> Result<(), Error> {
+        for (path, bytes) in (self.files)().map_err(|source| Error::Io { path: folder.into(), source })? {
+            write(&folder.join(path), &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first 12 hexadecimal digits of the SHA-256 of `bytes`.
+#[must_use]
+pub fn short_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The cache.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// The right to build; given back when dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Cache {
+    /// The cache of this user: `$UNIK_CACHE`, `$XDG_CACHE_HOME/unik`, `~/.cache/unik`.
+    ///
+    /// # Errors
+    /// [`Error::NoCache`] when none of these variables is set.
+    pub fn of_user() -> Result<Cache, Error> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let root = variable("UNIK_CACHE")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("unik")))
+            .or_else(|| variable("HOME").map(|home| home.join(".cache/unik")))
+            .ok_or(Error::NoCache)?;
+        Cache::at(&root)
+    }
+
+    /// A cache in this folder, which is made when there is none.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn at(root: &Path) -> Result<Cache, Error> {
+        let fail = |source| Error::Io { path: root.into(), source };
+        fs::create_dir_all(root).map_err(fail)?;
+        // Absolute, so that paths in generated files hold from anywhere.
+        let root = root.canonicalize().map_err(fail)?;
+        let tag = root.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            write(&tag, b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by unikgen.\n")?;
+        }
+        Ok(Cache { root })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a generated crate.
+    #[must_use]
+    pub fn work(&self, package: &str) -> PathBuf {
+        self.root.join("work").join(package)
+    }
+
+    /// The target folder that generated crates share.
+    #[must_use]
+    pub fn target(&self) -> PathBuf {
+        self.root.join("target")
+    }
+
+    /// The target folder of the crate in `folder`, which is the user's own.
+    #[must_use]
+    pub fn user_target(&self, folder: &Path) -> PathBuf {
+        self.root.join("user").join(short_hash(folder.as_os_str().as_encoded_bytes()))
+    }
+
+    /// Waits until no other build runs. `waiting` is called once when there is one.
+    ///
+    /// # Errors
+    /// When the lock file can't be made or locked.
+    pub fn lock(&self, waiting: impl FnOnce()) -> Result<Lock, Error> {
+        let path = self.root.join("lock");
+        let fail = |source| Error::Io { path: path.clone(), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                file.lock().map_err(fail)?;
+            }
+            Err(TryLockError::Error(error)) => return Err(fail(error)),
+        }
+        Ok(Lock { _file: file })
+    }
+
+    /// Whether `sources` were unpacked before.
+    #[must_use]
+    pub fn has_sources(&self, sources: &Sources) -> bool {
+        self.root.join("src").join(&sources.hash).is_dir()
+    }
+
+    /// The folder with `sources`, unpacked now if they weren't before. It appears whole or
+    /// not at all.
+    ///
+    /// # Errors
+    /// When a file can't be written.
+    pub fn sources(&self, sources: &Sources) -> Result<PathBuf, Error> {
+        let parent = self.root.join("src");
+        let folder = parent.join(&sources.hash);
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let fail = |source| Error::Io { path: folder.clone(), source };
+        fs::create_dir_all(&parent).map_err(fail)?;
+        let fresh = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&parent).map_err(fail)?;
+        sources.unpack(fresh.path())?;
+        match fs::rename(fresh.path(), &folder) {
+            Ok(()) => {
+                // It has moved: nothing is left to remove.
+                let _ = fresh.keep();
+                Ok(folder)
+            }
+            // Another process was faster.
+            Err(_) if folder.is_dir() => Ok(folder),
+            Err(error) => Err(fail(error)),
+        }
+    }
+
+    /// Removes everything in it that builds left, and gives how many bytes that were.
+    ///
+    /// # Errors
+    /// When a file can't be removed.
+    pub fn clean(&self) -> Result<u64, Error> {
+        let mut bytes = 0;
+        for name in ["src", "work", "user", "target"] {
+            let folder = self.root.join(name);
+            if folder.is_dir() {
+                bytes += size(&folder);
+                fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })?;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+fn size(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// Writes a file and the folders around it.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let fail = |source| Error::Io { path: path.into(), source };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(fail)?;
+    }
+    fs::write(path, bytes).map_err(fail)
+}
+
+/// Writes a file unless it has these bytes already: cargo goes by the time of change.
+pub(crate) fn write_changed(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    write(path, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+        Ok(vec![("a/b.txt".into(), b"b".to_vec())])
+    }
+
+    #[test]
+    fn sources_are_unpacked_once_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path()).unwrap();
+        let sources = Sources::new(b"packed", files);
+        let unpacked = cache.sources(&sources).unwrap();
+        assert_eq!(fs::read(unpacked.join("a/b.txt")).unwrap(), b"b");
+        fs::write(unpacked.join("mark"), "").unwrap();
+        assert!(cache.sources(&sources).unwrap().join("mark").exists());
+        assert_eq!(fs::read_dir(cache.root().join("src")).unwrap().count(), 1);
+        assert!(cache.clean().unwrap() > 0);
+        assert!(!unpacked.exists());
+    }
+
+    #[test]
+    fn a_second_build_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path()).unwrap();
+        let held = cache.lock(|| panic!("nobody holds it")).unwrap();
+        let (told, waits) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || cache.lock(|| told.send(()).unwrap()).map(drop));
+        waits.recv().unwrap();
+        drop(held);
+        other.join().unwrap().unwrap();
+    }
+}

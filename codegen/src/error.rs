@@ -1,0 +1,70 @@
+//! What can go wrong between a plan and an image.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::expand::ExpandError;
+
+/// Why there is no image. Each says what to do, where there is something to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder can't be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nothing says where the cache is.
+    #[error("there is no folder to build in: set UNIK_CACHE (or HOME) to one")]
+    NoCache,
+    /// The plan makes no Rust.
+    #[error(transparent)]
+    Expand(#[from] ExpandError),
+    /// Cargo isn't there.
+    #[error("can't run `{program}`: {source} (unikgen builds with stable Rust: https://rustup.rs)")]
+    NoCargo {
+        /// What was tried.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A crate of the appliance needs the standard library.
+    #[error(
+        "`{package}` needs the Rust standard library, which a machine doesn't have: \
+         turn its feature `std` off, take another crate, or build with `--target process`"
+    )]
+    NeedsStd {
+        /// The package that brings it in.
+        package: String,
+    },
+    /// The compiler, the linker or cargo itself failed.
+    #[error("the generated crate doesn't build\n{output}")]
+    Cargo {
+        /// What they said.
+        output: String,
+    },
+    /// What came out is no good image.
+    #[error("the image is not as it must be: {message}")]
+    Image {
+        /// What is wrong.
+        message: String,
+    },
+    /// The image is larger than the file allows.
+    #[error("the image has {found} bytes, {} more than its budget of {limit}", found - limit)]
+    Budget {
+        /// What it may have.
+        limit: u64,
+        /// What it has.
+        found: u64,
+    },
+    /// A `Cargo.toml` of the user's own can't be understood.
+    #[error("{}: {message}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}

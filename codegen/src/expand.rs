@@ -1,0 +1,252 @@
+//! Plan → Rust tokens: the one function behind both doors.
+//!
+//! The tokens hold no place of the `.unik` file, so that a comment added there doesn't
+//! make another image; [`format`](crate::format) adds places as comments, for people.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use petgraph::graph::NodeIndex;
+use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use quote::quote;
+use sha2::{Digest, Sha256};
+use unik_catalogue::host::Baked;
+use unik_catalogue::schema::Transport;
+use unik_catalogue::{Kind, Target, rust_name, shape};
+use unik_dsl::plan::{Node, Plan};
+
+use crate::host::BakedSet;
+use crate::note;
+
+/// The generated Rust of one appliance, on one target.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// `mod unik_appliance { … }`: the wiring.
+    pub module: TokenStream,
+    /// What makes the wiring the entry point: stands at the root of the crate.
+    pub entry: TokenStream,
+    /// Files that `module` includes, relative to the source file that holds it.
+    pub blobs: BTreeMap<PathBuf, Vec<u8>>,
+    /// The hash of the plan: of the wiring, the files in it, and the crates and features.
+    pub hash: [u8; 32],
+}
+
+impl Expansion {
+    /// Everything, as it stands at the root of a crate.
+    #[must_use]
+    pub fn tokens(&self) -> TokenStream {
+        let (module, entry) = (&self.module, &self.entry);
+        quote!(#module #entry)
+    }
+}
+
+/// Why a plan makes no Rust: something that a component's table or its host half says
+/// doesn't fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{instance}`: {message}")]
+pub struct ExpandError {
+    /// The instance.
+    pub instance: String,
+    /// What doesn't.
+    pub message: String,
+}
+
+/// Writes the wiring of `plan`.
+///
+/// # Errors
+/// [`ExpandError`], when a Rust path of the catalogue, or what a host half baked, is no Rust.
+pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
+    let mut blobs = BTreeMap::new();
+    let mut uses = uses(plan);
+    // No mapping is made after the last device has started.
+    let is_device = |&index: &NodeIndex| plan.graph[index].component.kind == Kind::Device;
+    let seal_at = plan.order.iter().rposition(is_device).map_or(0, |last| last + 1);
+    let mut steps = TokenStream::new();
+    for (at, (index, node)) in plan.instances().enumerate() {
+        if at == seal_at {
+            steps.extend(quote!(::unik::platform::seal();));
+        }
+        steps.extend(start(plan, index, node, baked.instances.get(&node.id), &mut uses, &mut blobs)?);
+    }
+    if plan.order.len() == seal_at {
+        steps.extend(quote!(::unik::platform::seal();));
+    }
+    let log = log_level(plan)
+        .map(|level| Ident::new(&rust_name::type_name(level), Span::call_site()))
+        .map(|level| quote!(::unik::logging::start(::unik::log::LevelFilter::#level);));
+    let doc = format!("The appliance `{}`, for the target `{}`.", plan.appliance, plan.target.word());
+    let wire = quote! {
+        /// Starts every instance, providers first.
+        pub(super) async fn wire() -> Result<(), StartError> {
+            #log
+            #steps
+            ::unik::platform::ready();
+            Ok(())
+        }
+    };
+    let hash = hash(plan, baked, &wire, &blobs);
+    let notes = (plan.target == Target::Machine).then(|| note::tokens(plan, hash));
+    let module = quote! {
+        #[doc = #doc]
+        mod unik_appliance {
+            extern crate alloc;
+            use ::unik::start::{Context, StartError};
+            #wire
+            #notes
+        }
+    };
+    Ok(Expansion { module, entry: quote!(::unik::entry!(unik_appliance::wire);), blobs, hash })
+}
+
+/// How often the handle of each instance is an argument.
+fn uses(plan: &Plan) -> BTreeMap<NodeIndex, usize> {
+    let mut uses = BTreeMap::new();
+    for argument in plan.order.iter().flat_map(|&node| plan.arguments(node)) {
+        *uses.entry(argument).or_default() += 1;
+    }
+    uses
+}
+
+/// The statement that starts one instance.
+fn start(
+    plan: &Plan,
+    index: NodeIndex,
+    node: &Node,
+    baked: Option<&Baked>,
+    uses: &mut BTreeMap<NodeIndex, usize>,
+    blobs: &mut BTreeMap<PathBuf, Vec<u8>>,
+) -> Result<TokenStream, ExpandError> {
+    let fail = |message: String| ExpandError { instance: node.id.clone(), message };
+    let parse = |what: &str, text: &str| {
+        text.parse::<TokenStream>().map_err(|error| fail(format!("{what} is no Rust: {error}")))
+    };
+    let component = &node.component;
+    let path = component.start.as_deref().ok_or_else(|| fail("its component has no `start`".into()))?;
+    let start = parse("`start`", &absolute(path))?;
+    let root = absolute(crate_of(path));
+    let options_type = parse("`start`", &format!("{root}::Options"))?;
+    let options = parse("its options", &shape::value(component, &node.options, &root).map_err(fail)?)?;
+    let name = &node.id;
+    let mut items = quote!(static OPTIONS: #options_type = #options;);
+    let mut arguments = vec![quote!(&Context::new(#name)), quote!(&OPTIONS)];
+    if component.listeners {
+        let listens = node.listens.iter().map(|listen| {
+            let (port, service) = (listen.port, &listen.service);
+            let protocol = match listen.protocol {
+                Transport::Tcp => quote!(Tcp),
+                Transport::Udp => quote!(Udp),
+            };
+            quote!(::unik::start::Listen { protocol: ::unik::start::Protocol::#protocol, port: #port, service: #service })
+        });
+        items.extend(quote!(static LISTENS: &[::unik::start::Listen] = &[#(#listens),*];));
+        arguments.push(quote!(LISTENS));
+    }
+    if let Some(baked) = baked {
+        let folder = PathBuf::from("blobs").join(rust_name::field(name));
+        let place = |tokens| with_blobs(tokens, &mut |blob| {
+            baked.blobs.contains_key(blob).then(|| Literal::string(&folder.join(blob).to_string_lossy()))
+        });
+        items.extend(place(parse("what its host half made", &baked.items)?));
+        if !baked.value.trim().is_empty() {
+            arguments.push(place(parse("what its host half made", &baked.value)?));
+        }
+        blobs.extend(baked.blobs.iter().map(|(blob, bytes)| (folder.join(blob), bytes.clone())));
+    }
+    for argument in plan.arguments(index) {
+        let handle = variable(&plan.graph[argument].id);
+        let left = uses.entry(argument).or_default();
+        *left = left.saturating_sub(1);
+        // The last user gets the handle itself: a device's can't be cloned.
+        arguments.push(if *left == 0 { quote!(#handle) } else { quote!(#handle.clone()) });
+    }
+    let binding = uses.get(&index).is_some_and(|&uses| uses > 0).then(|| {
+        let handle = variable(name);
+        quote!(let #handle =)
+    });
+    Ok(quote!(#binding { #items #start(#(#arguments),*).await? };))
+}
+
+/// The local variable that holds the handle of an instance.
+fn variable(instance: &str) -> Ident {
+    Ident::new(&rust_name::field(instance), Span::call_site())
+}
+
+/// The crate that a Rust path begins with.
+pub(crate) fn crate_of(path: &str) -> &str {
+    path.trim_start_matches("::").split("::").next().unwrap_or_default()
+}
+
+fn absolute(path: &str) -> String {
+    format!("::{}", path.trim_start_matches("::"))
+}
+
+/// The level of the log, unless it is off.
+pub(crate) fn log_level(plan: &Plan) -> Option<&str> {
+    match plan.settings.get("log")?.first()?.value("level")? {
+        unik_catalogue::Value::Word(level) if level != "off" => Some(level),
+        _ => None,
+    }
+}
+
+/// Replaces the argument of each `include_bytes!("NAME")` for which `place` gives another.
+fn with_blobs(tokens: TokenStream, place: &mut dyn FnMut(&str) -> Option<Literal>) -> TokenStream {
+    replace_includes(tokens, &mut |name| {
+        let literal = place(name)?;
+        Some(quote!(include_bytes!(#literal)))
+    })
+}
+
+/// Replaces each `include_bytes!("NAME")` for which `with` gives something.
+pub(crate) fn replace_includes(
+    tokens: TokenStream,
+    with: &mut dyn FnMut(&str) -> Option<TokenStream>,
+) -> TokenStream {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut out = TokenStream::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if let [TokenTree::Ident(name), TokenTree::Punct(bang), TokenTree::Group(group), ..] = &tokens[at..]
+            && name == "include_bytes"
+            && bang.as_char() == '!'
+            && let Ok(file) = syn::parse2::<syn::LitStr>(group.stream())
+            && let Some(other) = with(&file.value())
+        {
+            out.extend(other);
+            at += 3;
+            continue;
+        }
+        match &tokens[at] {
+            TokenTree::Group(group) => {
+                let mut new =
+                    proc_macro2::Group::new(group.delimiter(), replace_includes(group.stream(), with));
+                new.set_span(group.span());
+                out.extend([TokenTree::Group(new)]);
+            }
+            other => out.extend([other.clone()]),
+        }
+        at += 1;
+    }
+    out
+}
+
+/// What makes this image this image: see [`Expansion::hash`].
+fn hash(plan: &Plan, baked: &BakedSet, wire: &TokenStream, blobs: &BTreeMap<PathBuf, Vec<u8>>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    add(env!("CARGO_PKG_VERSION").as_bytes());
+    add(plan.appliance.as_bytes());
+    add(plan.target.word().as_bytes());
+    add(format!("{:?}", crate::settings::Settings::of(plan)).as_bytes());
+    add(wire.to_string().as_bytes());
+    for dependency in crate::manifest::dependencies(plan, baked) {
+        add(format!("{dependency:?}").as_bytes());
+    }
+    for (path, bytes) in blobs {
+        add(path.to_string_lossy().as_bytes());
+        add(bytes);
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,88 @@
+//! That an image boots anywhere, keeps W^X, and is the one that was asked for.
+
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
+use object::{Object as _, ObjectSymbol as _, elf};
+
+use super::{bad, parse, plan_hash};
+use crate::{Error, note};
+
+/// Checks a linked image: static, complete, bootable by PVH, no segment both writable and
+/// executable, and made from the plan with hash `plan`.
+///
+/// # Errors
+/// [`Error::Image`] that names what is wrong.
+pub fn check(image: &[u8], plan: &[u8; 32]) -> Result<(), Error> {
+    let elf = parse(image)?;
+    let endian = elf.endian();
+    if elf.elf_header().e_type(endian) != elf::ET_EXEC {
+        return Err(bad("it is position-independent: a monitor loads it where it is linked"));
+    }
+    for segment in elf.elf_program_headers() {
+        match segment.p_type(endian) {
+            elf::PT_INTERP => return Err(bad("it asks for a dynamic linker (PT_INTERP)")),
+            elf::PT_DYNAMIC => return Err(bad("it is linked dynamically (PT_DYNAMIC)")),
+            elf::PT_LOAD => {
+                let flags = segment.p_flags(endian);
+                if flags.contains(elf::PF_W | elf::PF_X) {
+                    return Err(bad(format!("the segment at {:#x} is writable and executable", segment.p_vaddr(endian))));
+                }
+                let (start, size) = segment.file_range(endian);
+                if start.checked_add(size).is_none_or(|end| end > image.len() as u64) {
+                    return Err(bad(format!("the segment at {:#x} isn't whole", segment.p_vaddr(endian))));
+                }
+            }
+            _ => {}
+        }
+    }
+    for section in elf.elf_section_table().iter() {
+        let name = elf.elf_section_table().section_name(endian, section).unwrap_or(b"?");
+        let name = String::from_utf8_lossy(name);
+        match section.sh_type(endian) {
+            elf::SHT_DYNAMIC | elf::SHT_DYNSYM => return Err(bad(format!("it is linked dynamically (section {name})"))),
+            elf::SHT_REL | elf::SHT_RELA if section.sh_size(endian) > 0 => {
+                return Err(bad(format!("it has relocations left (section {name})")));
+            }
+            _ => {}
+        }
+    }
+    let missing: Vec<_> = elf
+        .symbols()
+        .filter(|symbol| symbol.is_undefined() && symbol.name().is_ok_and(|name| !name.is_empty()))
+        .filter_map(|symbol| symbol.name().ok())
+        .collect();
+    if !missing.is_empty() {
+        return Err(bad(format!("nothing defines {}", missing.join(", "))));
+    }
+    check_entry(image)?;
+    let found = plan_hash(image)?;
+    if found != *plan {
+        return Err(bad("it was made from another plan: remove the cache with `unikgen clean`"));
+    }
+    Ok(())
+}
+
+/// The PVH note (Xen's XEN_ELFNOTE_PHYS32_ENTRY) must name an entry in executable memory.
+fn check_entry(image: &[u8]) -> Result<(), Error> {
+    const PHYS32_ENTRY: u32 = 18;
+    let elf = parse(image)?;
+    let endian = elf.endian();
+    let entry = elf
+        .elf_program_headers()
+        .iter()
+        .filter(|segment| segment.p_type(endian) == elf::PT_NOTE)
+        .filter_map(|segment| segment.data(endian, image).ok())
+        .flat_map(|section| note::read(section, "Xen"))
+        .find(|note| note.kind == PHYS32_ENTRY)
+        .ok_or_else(|| bad("it has no PVH note, so no monitor finds its entry"))?;
+    let mut address = [0; 8];
+    let length = entry.bytes.len().min(8);
+    address[..length].copy_from_slice(&entry.bytes[..length]);
+    let address = u64::from_le_bytes(address);
+    let inside = elf.elf_program_headers().iter().any(|segment| {
+        let start = segment.p_paddr(endian);
+        segment.p_type(endian) == elf::PT_LOAD
+            && segment.p_flags(endian).contains(elf::PF_X)
+            && (start..start.saturating_add(segment.p_filesz(endian))).contains(&address)
+    });
+    if inside { Ok(()) } else { Err(bad(format!("its PVH entry {address:#x} is not in executable memory"))) }
+}

@@ -1,0 +1,122 @@
+//! The image, read back: what was really linked.
+//!
+//! - [`check`](fn@check): that a monitor can boot it, and that it is the one that was asked for.
+//! - [`strip`](fn@strip): what is deployed; the twin keeps symbols and line tables.
+//! - [`Report`]: what is in it.
+//! - [`symbolise`](fn@symbolise): addresses of a crash record → functions and lines.
+
+mod check;
+mod report;
+mod strip;
+mod symbolise;
+
+use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::{Endianness, Object as _, ObjectSection as _, elf};
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::note::{self, DeviceManifest};
+
+pub use check::check;
+pub use report::{CrateSize, NodeEntry, Report, SectionSize};
+pub use strip::strip;
+pub use symbolise::{Frame, symbolise};
+
+type Elf<'a> = ElfFile64<'a, Endianness>;
+
+fn bad(message: impl Into<String>) -> Error {
+    Error::Image { message: message.into() }
+}
+
+fn parse(image: &[u8]) -> Result<Elf<'_>, Error> {
+    let elf = Elf::parse(image).map_err(|error| bad(format!("it is no 64-bit ELF file: {error}")))?;
+    if elf.elf_header().e_machine(elf.endian()) != elf::EM_X86_64 {
+        return Err(bad("it is not for x86-64"));
+    }
+    Ok(elf)
+}
+
+/// The device manifest that an image carries.
+///
+/// # Errors
+/// When it is no image, or one of an unknown version.
+pub fn manifest(image: &[u8]) -> Result<DeviceManifest, Error> {
+    let bytes = note_of(image, note::MANIFEST)?.ok_or_else(|| bad("it has no device manifest: it isn't unik's"))?.0;
+    let manifest: DeviceManifest =
+        serde_json::from_slice(bytes).map_err(|error| bad(format!("its device manifest can't be read: {error}")))?;
+    if manifest.version != 1 {
+        return Err(bad(format!("its device manifest has version {}, this unikgen knows 1", manifest.version)));
+    }
+    Ok(manifest)
+}
+
+/// The hash of the report that was written with the image.
+///
+/// # Errors
+/// When it is no image.
+pub fn report_hash(image: &[u8]) -> Result<[u8; 32], Error> {
+    hash_note(image, note::REPORT, "report")
+}
+
+/// The hash of the plan that the image was made from.
+///
+/// # Errors
+/// When it is no image.
+pub fn plan_hash(image: &[u8]) -> Result<[u8; 32], Error> {
+    hash_note(image, note::PLAN, "plan")
+}
+
+/// Whether `report` is the one that was written with the image.
+///
+/// # Errors
+/// When it is no image.
+pub fn is_report_of(report: &[u8], image: &[u8]) -> Result<bool, Error> {
+    Ok(report_hash(image)? == <[u8; 32]>::from(Sha256::digest(report)))
+}
+
+/// Puts the hash of `report` into the image.
+///
+/// # Errors
+/// When it has no place for it.
+pub(crate) fn set_report_hash(image: &mut [u8], report: &[u8]) -> Result<(), Error> {
+    let (bytes, offset) = note_of(image, note::REPORT)?.ok_or_else(|| bad("it has no note for its report's hash"))?;
+    let hash = Sha256::digest(report);
+    if bytes.len() != hash.len() {
+        return Err(bad("the note for its report's hash has a wrong size"));
+    }
+    image[offset..offset + hash.len()].copy_from_slice(&hash);
+    Ok(())
+}
+
+fn hash_note(image: &[u8], kind: u32, what: &str) -> Result<[u8; 32], Error> {
+    let note = note_of(image, kind)?;
+    note.and_then(|(bytes, _)| bytes.try_into().ok()).ok_or_else(|| bad(format!("it doesn't carry the hash of its {what}")))
+}
+
+/// The note of this type, and where in the file it begins.
+fn note_of(image: &[u8], kind: u32) -> Result<Option<(&[u8], usize)>, Error> {
+    let elf = parse(image)?;
+    for segment in elf.elf_program_headers() {
+        if segment.p_type(elf.endian()) != elf::PT_NOTE {
+            continue;
+        }
+        let (start, size) = segment.file_range(elf.endian());
+        let (start, size) = (start as usize, size as usize);
+        let Some(section) = image.get(start..start.saturating_add(size)) else { continue };
+        if let Some(found) = note::read(section, "unik").into_iter().find(|note| note.kind == kind) {
+            return Ok(Some((found.bytes, start + found.offset)));
+        }
+    }
+    Ok(None)
+}
+
+/// The sections that are loaded: name, address, size, whether they take room in the file.
+fn loaded<'a>(elf: &'a Elf<'_>) -> impl Iterator<Item = (String, u64, u64, bool)> + 'a {
+    elf.sections().filter_map(|section| {
+        let object::SectionFlags::Elf { sh_flags, .. } = section.flags() else { return None };
+        let name = section.name().unwrap_or("?").to_string();
+        sh_flags
+            .contains(elf::SHF_ALLOC)
+            .then(|| (name, section.address(), section.size(), section.kind() != object::SectionKind::UninitializedData))
+    })
+}

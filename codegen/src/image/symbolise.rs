@@ -1,0 +1,58 @@
+//! Addresses → functions and lines, by the unstripped twin.
+
+use std::path::Path;
+
+use super::bad;
+use crate::Error;
+
+/// One function at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The address.
+    pub address: u64,
+    /// The function, demangled, if it has a name.
+    pub function: Option<String>,
+    /// The source file and line, if the line tables have them.
+    pub place: Option<(String, u32)>,
+    /// Whether the function was inlined into that of the next frame.
+    pub inlined: bool,
+}
+
+/// The functions at each of `addresses`, innermost first: inlined ones have frames of
+/// their own. An address outside the image has one frame without a name.
+///
+/// `addresses` are those of a crash record: the first is where it happened, the others are
+/// return addresses, which stand after their call.
+///
+/// # Errors
+/// When `twin` can't be read.
+pub fn symbolise(twin: &Path, addresses: &[u64]) -> Result<Vec<Frame>, Error> {
+    let loader = addr2line::Loader::new(twin).map_err(|error| bad(format!("{}: {error}", twin.display())))?;
+    let mut frames = Vec::new();
+    for (at, &address) in addresses.iter().enumerate() {
+        // One byte back is inside the call, whose line is the one that people look for.
+        let probe = if at == 0 { address } else { address.saturating_sub(1) };
+        let before = frames.len();
+        if let Ok(mut found) = loader.find_frames(probe) {
+            while let Ok(Some(frame)) = found.next() {
+                let function = frame.function.as_ref().and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
+                let place = frame.location.and_then(|place| Some((place.file?.to_string(), place.line?)));
+                frames.push(Frame { address, function, place, inlined: true });
+            }
+        }
+        match frames[before..].last_mut() {
+            Some(outermost) => {
+                outermost.inlined = false;
+                if outermost.function.is_none() {
+                    outermost.function = named(&loader, probe);
+                }
+            }
+            None => frames.push(Frame { address, function: named(&loader, probe), place: None, inlined: false }),
+        }
+    }
+    Ok(frames)
+}
+
+fn named(loader: &addr2line::Loader, address: u64) -> Option<String> {
+    loader.find_symbol(address).map(|name| rustc_demangle::demangle(name).to_string())
+}

@@ -1,0 +1,162 @@
+//! Which crates an appliance is built from, with which features; and the `Cargo.toml`
+//! that says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use unik_catalogue::Target;
+use unik_dsl::plan::{CrateSource, Plan};
+
+use crate::expand::{Expansion, crate_of, log_level};
+use crate::host::BakedSet;
+use crate::template;
+
+/// A dependency of the generated crate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dependency {
+    /// The package's name.
+    pub package: String,
+    /// The name by which Rust code knows it, where that isn't the package's.
+    pub alias: Option<String>,
+    /// Where it comes from.
+    pub from: From,
+    /// Its features; the default ones are off.
+    pub features: BTreeSet<String>,
+}
+
+/// Where a dependency comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum From {
+    /// This folder of unik's own sources.
+    Own(PathBuf),
+    /// This folder of the host.
+    Path(PathBuf),
+    /// A git repository, at a revision.
+    Git {
+        /// Its address.
+        url: String,
+        /// A commit, tag or branch.
+        revision: String,
+    },
+    /// A registry, by version requirement.
+    Registry(String),
+}
+
+/// The dependencies of the crate that is generated from `plan`, by name: exactly what the
+/// plan holds.
+#[must_use]
+pub fn dependencies(plan: &Plan, baked: &BakedSet) -> Vec<Dependency> {
+    let mut found: BTreeMap<String, Dependency> = BTreeMap::new();
+    found.insert("unik".into(), Dependency {
+        package: "unik".into(),
+        alias: None,
+        from: From::Own("runtime".into()),
+        features: BTreeSet::new(),
+    });
+    for (index, node) in plan.instances() {
+        let package = &node.component.package;
+        let from = if package.folder.is_relative() {
+            From::Own(package.folder.clone())
+        } else {
+            named(plan, &package.name).unwrap_or_else(|| From::Path(package.folder.clone()))
+        };
+        let rust_name = node.component.start.as_deref().map_or("", crate_of);
+        let alias = (rust_name != package.name.replace('-', "_")).then(|| rust_name.to_string());
+        let entry = found.entry(package.name.clone()).or_insert_with(|| Dependency {
+            package: package.name.clone(),
+            alias,
+            from,
+            features: BTreeSet::new(),
+        });
+        entry.features.extend(plan.features(index));
+        if let Some(baked) = baked.instances.get(&node.id) {
+            entry.features.extend(baked.features.iter().cloned());
+        }
+    }
+    for named in &plan.crates {
+        found.entry(named.name.clone()).or_insert_with(|| Dependency {
+            package: named.name.clone(),
+            alias: None,
+            from: from_source(&named.source),
+            features: BTreeSet::new(),
+        });
+    }
+    found.into_values().collect()
+}
+
+/// The feature of the `log` crate that leaves records below the appliance's level out of
+/// the image.
+#[must_use]
+pub fn log_feature(plan: &Plan) -> String {
+    format!("max_level_{}", log_level(plan).unwrap_or("off"))
+}
+
+fn named(plan: &Plan, package: &str) -> Option<From> {
+    plan.crates.iter().find(|named| named.name == package).map(|named| from_source(&named.source))
+}
+
+fn from_source(source: &CrateSource) -> From {
+    match source {
+        CrateSource::Path(folder) => From::Path(folder.clone()),
+        CrateSource::Git { url, revision } => From::Git { url: url.clone(), revision: revision.clone() },
+        CrateSource::Registry(version) => From::Registry(version.clone()),
+    }
+}
+
+/// The name of the generated package. Two appliances of one name have two of these, so
+/// that cargo never takes one for the other in a shared target folder.
+#[must_use]
+pub fn package_name(plan: &Plan, expansion: &Expansion) -> String {
+    let hash: String = expansion.hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("unik-{}-{hash}", plan.appliance)
+}
+
+#[derive(Serialize)]
+struct View {
+    package: String,
+    appliance: String,
+    dependencies: Vec<Line>,
+    machine: bool,
+}
+
+#[derive(Serialize)]
+struct Line {
+    key: String,
+    value: String,
+}
+
+/// The text of the generated `Cargo.toml`. `own` is the folder of unik's own sources, as
+/// seen from the generated crate.
+#[must_use]
+pub fn cargo_toml(plan: &Plan, baked: &BakedSet, expansion: &Expansion, own: &Path) -> String {
+    let mut lines: Vec<Line> = dependencies(plan, baked).iter().map(|dependency| line(dependency, own)).collect();
+    let log = toml::Value::String(log_feature(plan));
+    lines.push(Line { key: "log".into(), value: format!("{{ version = \"0.4\", features = [{log}] }}") });
+    template::render(template::CARGO_TOML, &View {
+        package: package_name(plan, expansion),
+        appliance: plan.appliance.clone(),
+        dependencies: lines,
+        machine: plan.target == Target::Machine,
+    })
+}
+
+fn line(dependency: &Dependency, own: &Path) -> Line {
+    let text = |text: &str| toml::Value::String(text.into()).to_string();
+    let mut parts = match &dependency.from {
+        From::Own(folder) => vec![format!("path = {}", text(&own.join(folder).to_string_lossy()))],
+        From::Path(folder) => vec![format!("path = {}", text(&folder.to_string_lossy()))],
+        From::Git { url, revision } => vec![format!("git = {}, rev = {}", text(url), text(revision))],
+        From::Registry(version) => vec![format!("version = {}", text(version))],
+    };
+    if dependency.alias.is_some() {
+        parts.push(format!("package = {}", text(&dependency.package)));
+    }
+    parts.push("default-features = false".into());
+    if !dependency.features.is_empty() {
+        let features: Vec<String> = dependency.features.iter().map(|feature| text(feature)).collect();
+        parts.push(format!("features = [{}]", features.join(", ")));
+    }
+    let key = dependency.alias.clone().unwrap_or_else(|| dependency.package.clone());
+    Line { key, value: format!("{{ {} }}", parts.join(", ")) }
+}

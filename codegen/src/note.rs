@@ -1,0 +1,196 @@
+//! The ELF notes of an image: what it tells a monitor of itself.
+//!
+//! They stand in the section `.note.unik`, each with the name `unik`:
+//!
+//! | type | holds |
+//! |---|---|
+//! | 1 | the device manifest: JSON, [`DeviceManifest`] |
+//! | 2 | the hash of the plan, 32 bytes |
+//! | 3 | the hash (SHA-256) of the report, 32 bytes; zeros until the image is finished |
+
+use proc_macro2::{Literal, TokenStream};
+use quote::quote;
+use serde::{Deserialize, Serialize};
+use unik_catalogue::Kind;
+use unik_catalogue::schema::Transport;
+use unik_dsl::plan::Plan;
+
+use crate::settings::Settings;
+
+/// The type of the note that holds the device manifest.
+pub const MANIFEST: u32 = 1;
+/// The type of the note that holds the plan's hash.
+pub const PLAN: u32 = 2;
+/// The type of the note that holds the report's hash.
+pub const REPORT: u32 = 3;
+
+/// What an image needs of its monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeviceManifest {
+    /// The version of this table: 1.
+    pub version: u32,
+    /// The appliance's name.
+    pub appliance: String,
+    /// The memory that the image was planned for, in bytes.
+    pub memory: u64,
+    /// The least processor, as a psABI level.
+    pub cpu: String,
+    /// The devices, in start order.
+    pub devices: Vec<Device>,
+    /// The ports that services listen on.
+    pub listens: Vec<Port>,
+}
+
+/// A device that the image drives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Device {
+    /// The instance's name in the `.unik` file.
+    pub name: String,
+    /// Its component: `virtio-net`.
+    pub component: String,
+    /// The interfaces that it provides: `Frames` for a network card.
+    pub provides: Vec<String>,
+}
+
+/// A port that a service listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Port {
+    /// The network's name in the `.unik` file.
+    pub network: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The port.
+    pub port: u16,
+    /// The service's name in the `.unik` file.
+    pub service: String,
+}
+
+impl DeviceManifest {
+    /// The manifest of `plan`.
+    #[must_use]
+    pub fn of(plan: &Plan) -> DeviceManifest {
+        let settings = Settings::of(plan);
+        let devices = plan.instances().filter(|(_, node)| node.component.kind == Kind::Device);
+        let ports = plan.instances().flat_map(|(_, node)| {
+            node.listens.iter().map(|listen| Port {
+                network: node.id.clone(),
+                protocol: match listen.protocol {
+                    Transport::Tcp => "tcp".into(),
+                    Transport::Udp => "udp".into(),
+                },
+                port: listen.port,
+                service: listen.service.clone(),
+            })
+        });
+        DeviceManifest {
+            version: 1,
+            appliance: plan.appliance.clone(),
+            memory: settings.memory,
+            cpu: settings.cpu,
+            devices: devices
+                .map(|(_, node)| Device {
+                    name: node.id.clone(),
+                    component: node.component.name.clone(),
+                    provides: node.component.provides.clone(),
+                })
+                .collect(),
+            listens: ports.collect(),
+        }
+    }
+}
+
+/// The statics that become the notes.
+pub(crate) fn tokens(plan: &Plan, hash: [u8; 32]) -> TokenStream {
+    // Strings and numbers only: this can't fail.
+    let manifest = serde_json::to_vec(&DeviceManifest::of(plan)).unwrap_or_default();
+    let notes = [(MANIFEST, manifest.as_slice()), (PLAN, &hash), (REPORT, &[0; 32])].map(|(kind, bytes)| {
+        let (length, kind) = (Literal::usize_unsuffixed(bytes.len()), Literal::u32_unsuffixed(kind));
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len().next_multiple_of(4), 0);
+        let size = Literal::usize_unsuffixed(padded.len());
+        let bytes = Literal::byte_string(&padded);
+        quote! {
+            const _: () = {
+                #[used]
+                #[unsafe(link_section = ".note.unik")]
+                static NOTE: Note<#size> =
+                    Note { name_length: 5, length: #length, kind: #kind, name: *b"unik\0\0\0\0", bytes: *#bytes };
+            };
+        }
+    });
+    quote! {
+        /// An ELF note: what the image tells a monitor of itself.
+        #[repr(C, align(4))]
+        struct Note<const N: usize> {
+            name_length: u32,
+            length: u32,
+            kind: u32,
+            name: [u8; 8],
+            bytes: [u8; N],
+        }
+        #(#notes)*
+    }
+}
+
+/// One note that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note<'a> {
+    /// Its type.
+    pub kind: u32,
+    /// What it holds.
+    pub bytes: &'a [u8],
+    /// Where in `section` that begins.
+    pub offset: usize,
+}
+
+/// The notes named `name` in a section of notes. What follows a damaged note is left out.
+#[must_use]
+pub fn read<'a>(section: &'a [u8], name: &str) -> Vec<Note<'a>> {
+    let mut notes = Vec::new();
+    let mut at = 0;
+    while let Some(header) = section.get(at..at + 12) {
+        let word = |n: usize| u32::from_le_bytes([header[n], header[n + 1], header[n + 2], header[n + 3]]);
+        let (name_length, length, kind) = (word(0) as usize, word(4) as usize, word(8));
+        let offset = at + 12 + name_length.next_multiple_of(4);
+        let (Some(found), Some(bytes)) =
+            (section.get(at + 12..at + 12 + name_length), section.get(offset..offset.saturating_add(length)))
+        else {
+            break;
+        };
+        if found.strip_suffix(b"\0") == Some(name.as_bytes()) {
+            notes.push(Note { kind, bytes, offset });
+        }
+        at = offset + length.next_multiple_of(4);
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_found_by_name() {
+        let mut section = Vec::new();
+        for (name, kind, bytes) in [(&b"Xen\0"[..], 18u32, &[1u8, 2, 3, 4][..]), (b"unik\0", 1, b"{}"), (b"unik\0", 2, &[7; 32])] {
+            section.extend((name.len() as u32).to_le_bytes());
+            section.extend((bytes.len() as u32).to_le_bytes());
+            section.extend(kind.to_le_bytes());
+            section.extend(name);
+            section.resize(section.len().next_multiple_of(4), 0);
+            section.extend(bytes);
+            section.resize(section.len().next_multiple_of(4), 0);
+        }
+        let notes = read(&section, "unik");
+        assert_eq!(notes.len(), 2);
+        assert_eq!((notes[0].kind, notes[0].bytes), (1, &b"{}"[..]));
+        assert_eq!(section[notes[1].offset..][..32], [7; 32]);
+        for end in 0..section.len() {
+            let _ = read(&section[..end], "unik");
+        }
+        assert!(read(&[0xff; 64], "unik").is_empty());
+    }
+}
