@@ -88,7 +88,9 @@ global_asm!(
     .skip 4096
     boot_pdpt:
     .skip 4096
-    boot_pd:
+    boot_pd_first:                  // 2 MiB, by ring 0
+    .skip 4096
+    boot_pd:                        // 1 GiB, by ring 3
     .skip 4096
     "#,
     // Ring 0, 32 bits.
@@ -101,8 +103,8 @@ global_asm!(
     mov esi, eax
     mov edi, edx
     mov dword ptr [boot_pml4], offset boot_pdpt + 0x27  // present, writable, ring 3, accessed
-    mov dword ptr [boot_pdpt], offset boot_pd + 0x27
-    mov dword ptr [boot_pd], 0xe7                       // the first 2 MiB; dirty, large page
+    mov dword ptr [boot_pdpt], offset boot_pd_first + 0x27
+    mov dword ptr [boot_pd_first], 0xe7                 // the first 2 MiB; dirty, large page
     lgdt [gate_gdt_pointer]
     lidt [gate_idt_pointer]
     mov eax, {cr4}
@@ -151,6 +153,9 @@ global_asm!(
     add rcx, 8
     dec edx
     jnz 2b
+    // A table that is in use is expensive to write where page tables are shadowed, so it
+    // was filled before it is hung in.
+    mov qword ptr [rip + boot_pdpt], offset boot_pd + 0x27
     mov eax, edi                                        // TSC at entry, high half
     shl rax, 32
     or rsi, rax

@@ -159,48 +159,147 @@ pub fn unused(reserved_end: u64) -> impl Iterator<Item = Range> {
         .filter(|range| !range.is_empty())
 }
 
-/// The heap: two-level segregated fit, whose time per call is bounded. 29 first-level
-/// classes reach to blocks of 16 GiB.
-struct Heap(OneThread<UnsafeCell<Tlsf<'static, u32, u16, 29, 16>>>);
+/// The heap: two-level segregated fit, whose time per call is bounded.
+///
+/// It starts with what is left of the 2 MiB that the image ends in, and of the memory below
+/// 1 MiB. It takes more of its *reserve* when it must, because the first touch of a page is
+/// expensive in a guest: two milliseconds and more if the host backs it with a huge page.
+struct Heap {
+    blocks: Tlsf<'static, u64, u16, 59, 16>,
+    reserve: [Range; MAX_RANGES],
+    /// Where the memory taken from the reserve last ends.
+    taken_to: u64,
+}
+
+/// The heap grows by multiples of this.
+const GROWTH: u64 = 2 * MIB;
+
+struct GlobalHeap(OneThread<UnsafeCell<Heap>>);
 
 #[global_allocator]
-static HEAP: Heap = Heap(OneThread::new(UnsafeCell::new(Tlsf::new())));
+static HEAP: GlobalHeap = GlobalHeap(OneThread::new(UnsafeCell::new(Heap {
+    blocks: Tlsf::new(),
+    reserve: [Range { start: 0, end: 0 }; MAX_RANGES],
+    taken_to: 0,
+})));
+
+impl GlobalHeap {
+    #[allow(clippy::mut_from_ref)]
+    fn get(&self) -> &mut Heap {
+        // SAFETY: there is one thread, no handler interrupts it, and the heap calls nothing
+        // that could come back here: its users drop the reference before they return.
+        unsafe { &mut *self.0.get() }
+    }
+}
+
+/// Gives the heap all [`unused`] memory.
+///
+/// # Safety
+/// It is mapped for writing. Called once.
+pub unsafe fn start_heap(reserved_end: u64) {
+    let near = reserved_end.next_multiple_of(GROWTH);
+    let heap = HEAP.get();
+    let mut reserves = 0;
+    for range in unused(reserved_end) {
+        let now = Range { end: range.end.min(near), ..range };
+        let later = Range { start: range.start.max(near), ..range };
+        if !now.is_empty() {
+            // SAFETY: the caller's, and nobody uses it by its definition.
+            heap.taken_to = unsafe { heap.give(now) };
+        }
+        if !later.is_empty() {
+            // Never more than ranges of memory, because only what is above 1 MiB comes here.
+            heap.reserve[reserves] = later;
+            reserves += 1;
+        }
+    }
+}
 
 /// Gives memory to the heap, for good.
 ///
 /// # Safety
 /// The range is mapped for writing and nothing else uses it.
 pub unsafe fn donate(range: Range) {
-    let size = (range.end - range.start) as usize;
-    let Some(start) = NonNull::new(range.start as *mut u8) else { return };
-    // SAFETY: one thread, and the heap calls nothing that could come back here; the caller
-    // argues for the range. A block too small to be of use is left alone.
-    unsafe {
-        (*HEAP.0.get()).insert_free_block_ptr(NonNull::slice_from_raw_parts(start, size));
+    // SAFETY: the caller's.
+    unsafe { HEAP.get().give(range) };
+}
+
+impl Heap {
+    /// Takes memory that doesn't follow what it has, as far as it is of use; where that ends.
+    ///
+    /// # Safety
+    /// As [`donate`].
+    unsafe fn give(&mut self, range: Range) -> u64 {
+        // SAFETY: the caller's.
+        let used = block(range).and_then(|block| unsafe { self.blocks.insert_free_block_ptr(block) });
+        range.start + used.map_or(0, |used| used.get() as u64)
+    }
+
+    /// Takes `wanted` bytes or more from the reserve, if it has any at all.
+    fn grow(&mut self, wanted: u64) -> bool {
+        let Some(reserve) = self.reserve.iter_mut().find(|range| !range.is_empty()) else { return false };
+        let size = wanted.max(1).next_multiple_of(GROWTH).min(reserve.end - reserve.start);
+        let taken = Range { start: reserve.start, end: reserve.start + size };
+        reserve.start = taken.end;
+        if taken.start == self.taken_to {
+            if let Some(block) = block(taken) {
+                // SAFETY: as in `start_heap`; it starts where the last block ends, and
+                // `taken_to` is 0 if none ended there.
+                let used = unsafe { self.blocks.append_free_block_ptr(block) };
+                self.taken_to += used as u64;
+            }
+        } else {
+            // SAFETY: as in `start_heap`.
+            self.taken_to = unsafe { self.give(taken) };
+        }
+        true
+    }
+
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        loop {
+            if let Some(block) = self.blocks.allocate(layout) {
+                return Some(block);
+            }
+            // Room for the block wherever its alignment puts it, and for the heap's headers.
+            let wanted = layout.size().checked_add(layout.align())?.checked_add(4096)?;
+            if wanted as u64 > 1 << 46 || !self.grow(wanted as u64) {
+                return None;
+            }
+        }
     }
 }
 
-// SAFETY: the blocks are the heap's own; there is one thread, and no handler interrupts it.
-unsafe impl GlobalAlloc for Heap {
+fn block(range: Range) -> Option<NonNull<[u8]>> {
+    let start = NonNull::new(range.start as *mut u8)?;
+    Some(NonNull::slice_from_raw_parts(start, (range.end - range.start) as usize))
+}
+
+// SAFETY: the blocks are the heap's own, and it never gives one out twice.
+unsafe impl GlobalAlloc for GlobalHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above; nothing else holds a reference to the heap.
-        let block = unsafe { (*self.0.get()).allocate(layout) };
-        block.map_or(ptr::null_mut(), NonNull::as_ptr)
+        self.get().allocate(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above; the caller promises that `block` came from `alloc` with `layout`,
-        // so it isn't null.
-        unsafe { (*self.0.get()).deallocate(NonNull::new_unchecked(block), layout.align()) }
+        // SAFETY: the caller promises that `block` came from `alloc` with `layout`, so it
+        // isn't null.
+        unsafe { self.get().blocks.deallocate(NonNull::new_unchecked(block), layout.align()) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as for `dealloc`; the caller promises that `size` isn't 0 and doesn't
-        // overflow when rounded up to the alignment.
-        let block = unsafe {
-            let layout = Layout::from_size_align_unchecked(size, layout.align());
-            (*self.0.get()).reallocate(NonNull::new_unchecked(block), layout)
-        };
-        block.map_or(ptr::null_mut(), NonNull::as_ptr)
+        // overflow when rounded up to the alignment. On failure the old block stays.
+        unsafe {
+            let wanted = Layout::from_size_align_unchecked(size, layout.align());
+            if let Some(block) = self.get().blocks.reallocate(NonNull::new_unchecked(block), wanted) {
+                return block.as_ptr();
+            }
+            let moved = self.alloc(wanted);
+            if !moved.is_null() {
+                ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
+            moved
+        }
     }
 }

@@ -103,10 +103,8 @@ pub fn start() {
     map(Range { start: kept, end: pool_end }, DATA);
     // SAFETY: the tables map the image, its stacks and the gate as they are used.
     unsafe { gate::load_page_tables(pool.root) };
-    for range in memory::unused(kept) {
-        // SAFETY: mapped writable just now, and by its definition nobody's.
-        unsafe { memory::donate(range) };
-    }
+    // SAFETY: mapped writable just now.
+    unsafe { memory::start_heap(kept) };
 }
 
 /// Tables that mapping all memory takes, or a few more.
