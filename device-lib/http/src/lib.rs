@@ -3,20 +3,37 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+mod answer;
+mod body;
+mod buffer;
+mod chunked;
+mod condition;
+mod connection;
+mod date;
 mod handler;
+mod head;
 mod method;
-#[allow(dead_code)]
+#[cfg(test)]
+mod mock;
 mod path;
-#[allow(dead_code)]
 mod request;
-#[allow(dead_code)]
 mod response;
-#[allow(dead_code)]
+mod service;
+mod site;
 mod status;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+unik::options!();
 
 pub use handler::{Found, Handler, NoRoutes, Routes, States};
 pub use method::Method;
 pub use request::Request;
 pub use response::{Bytes, Response};
+pub use service::start;
+pub use site::{Entry, File, Site};
 pub use status::Status;
