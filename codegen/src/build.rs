@@ -106,10 +106,14 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
     if job.cargo.locked && job.user.is_none() {
         job.cargo.settle_lock(&folder)?;
     }
-    let (flags, last) = match job.plan.target {
+    let (flags, mut last) = match job.plan.target {
         Target::Machine => (machine_flags(job, &own), machine_link(job, &work)?),
         Target::Process => (remaps(job, &own), Vec::new()),
     };
+    if job.user.is_some() {
+        // A new file in an embedded folder is nothing that cargo sees in this crate.
+        last.push(format!("--cfg=unik_plan=\"{}\"", cache::hex(&expansion.hash)));
+    }
     let build = Build {
         folder: &folder,
         binary: &binary,
@@ -263,7 +267,7 @@ fn profile(target: Target) -> Vec<String> {
 fn machine_flags(job: &Job, own: &Path) -> Vec<String> {
     let settings = crate::settings::Settings::of(job.plan);
     let mut flags: Vec<String> = ["--cfg=unik_machine", "--check-cfg=cfg(unik_machine)"].map(String::from).into();
-    let codegen = ["relocation-model=static", "force-unwind-tables=no", "force-frame-pointers=yes"];
+    let codegen = ["relocation-model=static", "force-unwind-tables=no"];
     flags.extend(codegen.iter().map(|option| format!("-C{option}")));
     flags.push(format!("-Ctarget-cpu={}", settings.cpu));
     flags.extend(remaps(job, own));
@@ -292,13 +296,14 @@ fn machine_link(job: &Job, work: &Path) -> Result<Vec<String>, Error> {
     let arguments = [
         format!("-L{}", empty.display()),
         format!("-T{}", path.display()),
-        "-nostdlib".into(),
         "-static".into(),
-        "--no-pie".into(),
+        "-no-pie".into(),
+        "--no-dynamic-linker".into(),
         "--gc-sections".into(),
         "--build-id=none".into(),
         "--no-eh-frame-hdr".into(),
-        "-znognustack".into(),
+        "-znoexecstack".into(),
+        "-znorelro".into(),
         "-zmax-page-size=4096".into(),
         "--orphan-handling=error".into(),
     ];

@@ -48,7 +48,11 @@ impl Sources {
 /// The first 12 hexadecimal digits of the SHA-256 of `bytes`.
 #[must_use]
 pub fn short_hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes)[..6])
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The cache.

@@ -8,6 +8,8 @@
 //! | | [`format`](mod@format) | tokens → text for people |
 //! | image | [`build`](mod@build) | crate → cargo → image, in a [`cache`] |
 //! | | [`image`] | reads the image back: checks, strips, reports, symbolises |
+//! | macro | [`door`] | the macro door, `unik::appliance!` |
+//! | | [`sync`] | dependencies of a crate of the user's own |
 //!
 //! Nothing here names a component: the catalogue, the host halves and the sources that a
 //! generated crate is built from are arguments.
@@ -21,6 +23,7 @@ pub mod cache;
 pub mod cargo;
 #[cfg(feature = "image")]
 mod error;
+pub mod door;
 pub mod expand;
 pub mod format;
 pub mod host;
@@ -29,6 +32,8 @@ pub mod image;
 pub mod manifest;
 pub mod note;
 pub mod settings;
+#[cfg(feature = "image")]
+pub mod sync;
 mod template;
 
 #[cfg(feature = "image")]

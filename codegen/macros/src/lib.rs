@@ -1,1 +1,48 @@
-//! The macro door: unik::appliance!
+//! The macro door: `unik::appliance!`.
+//!
+//! For those who bring services of their own: the appliance that a `.unik` file describes,
+//! inside a crate of the user's. Everything is done by `unik-codegen`; this crate brings the
+//! catalogue and the host halves of the built-in components to it.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+
+use proc_macro::TokenStream;
+use quote::quote;
+use unik_codegen::{HostHalves, door};
+use unik_dsl::Catalogue;
+
+/// Puts the appliance that a `.unik` file describes into this crate.
+///
+/// ```ignore
+/// #![cfg_attr(unik_machine, no_std, no_main)]
+/// unik::appliance!("counter.unik");
+/// ```
+///
+/// The path is relative to the folder of `Cargo.toml`. Stands once, at the root of a binary.
+/// Plain cargo makes a Linux process of it, `unikgen build` an image.
+#[proc_macro]
+pub fn appliance(input: TokenStream) -> TokenStream {
+    let tokens = file(input).and_then(|file| {
+        let components = unik_builtin::components().map_err(|error| error.to_string())?;
+        let halves = HostHalves::new(unik_builtin::host_halves());
+        Ok(door::appliance(&file, &Catalogue::from_components(components), &halves))
+    });
+    match tokens {
+        Ok(tokens) => tokens.into(),
+        Err(message) => quote! {
+            ::core::compile_error!(#message);
+            #[cfg(not(unik_machine))]
+            fn main() {}
+        }
+        .into(),
+    }
+}
+
+/// The file that the argument names, made absolute.
+fn file(input: TokenStream) -> Result<PathBuf, String> {
+    let path: syn::LitStr =
+        syn::parse(input).map_err(|_| "`appliance!` takes the path of a `.unik` file, in quotes".to_string())?;
+    let folder = std::env::var("CARGO_MANIFEST_DIR").map_err(|_| "`appliance!` works only when cargo builds the crate")?;
+    Ok(Path::new(&folder).join(path.value()))
+}
