@@ -326,7 +326,7 @@ impl PciFunction {
         if paging::is_sealed() {
             return Err(PciError::Sealed);
         }
-        if index > 5 {
+        if index > 5 || self.is_upper_half(index) {
             return Err(PciError::NoBar);
         }
         let offset = BARS + 4 * u16::from(index);
@@ -335,7 +335,7 @@ impl PciFunction {
             let size = !(self.measure(offset) & !3) as u16;
             return Ok(Bar::Io { port: (low & !3) as u16, size: size.wrapping_add(1) });
         }
-        let is_wide = low & 0b110 == 0b100;
+        let is_wide = is_wide(low);
         if is_wide && index == 5 {
             return Err(PciError::NoBar);
         }
@@ -352,6 +352,16 @@ impl PciFunction {
             address = self.assign(offset, size, is_wide)?;
         }
         Ok(Bar::Memory { address, size, prefetchable: low & 8 != 0 })
+    }
+
+    /// Whether BAR `index` is the upper half of the one before it.
+    fn is_upper_half(&self, index: u8) -> bool {
+        let mut first = 0;
+        while first < index {
+            let wide = is_wide(self.read32(BARS + 4 * u16::from(first)));
+            first += if wide { 2 } else { 1 };
+        }
+        first > index
     }
 
     /// Which of a BAR's bits are there: the device is deaf while they are all ones.
@@ -440,6 +450,11 @@ impl PciFunction {
         unsafe { self.write32(capability.offset, (control | MSIX_ENABLE) & !MSIX_MASK_ALL) };
         Ok(MsiX { table, entries })
     }
+}
+
+/// Whether a BAR is a memory BAR of 64 bits, which takes the next one, too.
+fn is_wide(low: u32) -> bool {
+    low & 0b111 == 0b100
 }
 
 /// A function's MSI-X table, switched on. Its pages vanish at the seal.

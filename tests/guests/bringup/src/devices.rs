@@ -160,6 +160,17 @@ fn mmio_entropy(registers: &Mapped, interrupt: &Interrupt) -> Outcome {
     queue.check()
 }
 
+fn map(
+    phys: u64,
+    length: u64,
+    how: fn(u64, u64) -> Result<Mapped, MapError>,
+) -> Result<Mapped, &'static str> {
+    how(phys, length).map_err(|error| {
+        say!("  map {phys:x}+{length:x}: {error}");
+        "map"
+    })
+}
+
 fn pci_entropy(function: PciFunction) -> Outcome {
     let queue = Queue::new()?;
     let mut common = None;
@@ -185,9 +196,9 @@ fn pci_entropy(function: PciFunction) -> Outcome {
         }
         let Ok(Bar::Memory { address, .. }) = function.bar(bar) else { return Err("bar") };
         if kind == 1 {
-            common = Some(device::map_until_seal(address + offset, length).map_err(|_| "map")?);
+            common = Some(map(address + offset, length, device::map_until_seal)?);
         } else {
-            notify = Some(device::map(address + offset, length).map_err(|_| "map")?);
+            notify = Some(map(address + offset, length, device::map)?);
         }
     }
     let (Some(common), Some(notify)) = (common, notify) else { return Err("no virtio capabilities") };
