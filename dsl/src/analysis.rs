@@ -6,8 +6,10 @@ use unik_catalogue::Target;
 use unik_catalogue::value::Place;
 
 use crate::catalogue::Catalogue;
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::model;
 use crate::plan::Plan;
+use crate::planner;
 use crate::source::SourceMap;
 
 /// What is to be analysed.
@@ -44,13 +46,31 @@ pub struct Analysis {
     pub plan: Option<Plan>,
 }
 
+/// More than these are not shown: they are the same mistake, most of them.
+const MAX_DIAGNOSTICS: usize = 100;
+
 /// Analyses a file: never panics, ends in time linear in the text.
 #[must_use]
 pub fn analyse(request: &Request, catalogue: &Catalogue) -> Analysis {
-    let _ = catalogue;
-    let mut sources = SourceMap::default();
-    let source = sources.add(request.file, request.text.clone().unwrap_or_default());
-    let place = Place { source, start: 0, end: 0 };
-    let diagnostics = vec![Diagnostic::error(codes::NOT_SUPPORTED, place, "the checker is still being built")];
-    Analysis { sources, diagnostics, plan: None }
+    let (model, sources, mut diagnostics) = model::check(request, catalogue);
+    let plan = model.and_then(|model| planner::plan(model, &sources, &mut diagnostics));
+    if request.deny_warnings {
+        diagnostics.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
+    }
+    let sound = !diagnostics.iter().any(Diagnostic::is_error);
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.place.source, diagnostic.primary.place.start));
+    if diagnostics.len() > MAX_DIAGNOSTICS {
+        // Errors go before warnings where not all can be shown.
+        diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error());
+        let more = diagnostics.split_off(MAX_DIAGNOSTICS);
+        let place = more.first().map_or(Place { source: 0, start: 0, end: 0 }, |first| first.primary.place);
+        diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.place.source, diagnostic.primary.place.start));
+        let message = format!("{} more errors and warnings are not shown", more.len());
+        let mut last = Diagnostic::error(codes::TOO_MANY, place, message).label("the first of them is here");
+        if sound {
+            last.severity = Severity::Warning;
+        }
+        diagnostics.push(last);
+    }
+    Analysis { sources, diagnostics, plan: plan.filter(|_| sound) }
 }

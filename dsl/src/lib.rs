@@ -2,7 +2,7 @@
 //!
 //! | stage | module | decides |
 //! |---|---|---|
-//! | syntax | `syntax` | what is written |
+//! | syntax | [`syntax`] | what is written |
 //! | model | `model` | what is meant: names resolved, values typed and in range |
 //! | plan | [`plan`] | what is in the image, and why; start order |
 //!
@@ -23,8 +23,11 @@
 mod analysis;
 pub mod catalogue;
 pub mod diagnostic;
+mod model;
 pub mod plan;
+mod planner;
 pub mod source;
+pub mod syntax;
 
 pub use analysis::{Analysis, Request, analyse};
 pub use catalogue::Catalogue;

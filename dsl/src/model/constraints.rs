@@ -1,0 +1,274 @@
+//! The catalogue's constraints on the values of one entry.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use unik_catalogue::schema::{Constraint, Existing};
+use unik_catalogue::value::Place;
+use unik_catalogue::{Bound, Component, Value as Typed};
+
+use super::load::plain;
+use super::matching::Matched;
+use super::{Checker, Listening};
+use crate::diagnostic::{Diagnostic, codes};
+
+impl Checker<'_> {
+    /// Checks the constraints of a form. `key` names the option.
+    pub(super) fn form_constraints(
+        &mut self,
+        component: &Component,
+        key: &str,
+        constraints: &[Constraint],
+        matched: &Matched,
+        listens: &mut Vec<Listening>,
+    ) {
+        for constraint in constraints {
+            match constraint {
+                Constraint::Within { value, of } => {
+                    for (network, network_place) in matched.all(of) {
+                        for (address, place) in matched.all(value) {
+                            self.within(value, address, place, network, network_place);
+                        }
+                    }
+                }
+                Constraint::Host(name) => {
+                    matched.all(name).for_each(|(value, place)| self.host(value, place));
+                }
+                Constraint::Differ(one, other) => {
+                    for (first, first_place) in matched.all(one) {
+                        for (second, second_place) in matched.all(other) {
+                            if same(first, second) {
+                                let (at, and) =
+                                    if first_place > second_place { (first_place, second_place) } else { (second_place, first_place) };
+                                self.error(
+                                    Diagnostic::error(codes::DIFFER, at, format!("the {one} and the {other} are the same"))
+                                        .and(and, "the other"),
+                                );
+                            }
+                        }
+                    }
+                }
+                Constraint::PowerOfTwo(name) => {
+                    for (value, place) in matched.all(name) {
+                        if let Typed::Integer(number) | Typed::Size(number) = value
+                            && !number.is_power_of_two()
+                        {
+                            let below = number.checked_ilog2().map_or(1, |bits| 1u64 << bits);
+                            let mut diagnostic = Diagnostic::error(codes::POWER_OF_TWO, place, format!("`{key}` takes a power of two"));
+                            if matches!(value, Typed::Integer(_)) {
+                                diagnostic = match below.checked_mul(2) {
+                                    Some(above) => diagnostic.help(format!("the nearest are {below} and {above}")),
+                                    None => diagnostic.help(format!("the nearest is {below}")),
+                                };
+                            }
+                            self.error(diagnostic);
+                        }
+                    }
+                }
+                Constraint::Unicast(name) => {
+                    for (value, place) in matched.all(name) {
+                        if let Some(why) = not_unicast(value) {
+                            self.error(Diagnostic::error(codes::UNICAST, place, format!("`{key}` takes the address of one host")).label(why));
+                        }
+                    }
+                }
+                Constraint::Listens { protocol, port, wire } => {
+                    for (value, place) in matched.all(port) {
+                        if let Typed::Port(port) = value {
+                            listens.push(Listening { protocol: *protocol, port: *port, wire: wire.clone(), place });
+                        }
+                    }
+                }
+                Constraint::Exists { path, is } => {
+                    for (value, place) in matched.all(path) {
+                        if let Typed::Path { written, resolved } = value
+                            && let Err(why) = exists(resolved, *is)
+                        {
+                            self.error(Diagnostic::error(codes::NO_FILE, place, format!("can't read `{written}`: {why}")).help(format!("looked for {}", self.shown(written, place))));
+                        }
+                    }
+                }
+                Constraint::Unique(name) => {
+                    for (value, place) in matched.all(name) {
+                        let key = (component.name.clone(), key.to_string(), name.clone());
+                        self.unique.entry(key).or_default().push((value.clone(), place));
+                    }
+                }
+                // These are about several options: see `component_constraints`.
+                Constraint::Excludes(_) | Constraint::AnyOf(_) | Constraint::Requires { .. } => {}
+            }
+        }
+    }
+
+    fn within(&mut self, what: &str, address: &Typed, place: Place, network: &Typed, network_place: Place) {
+        let (Some(address), Some((base, prefix))) = (ip(address), cidr(network)) else { return };
+        if masked(address, prefix) != masked(base, prefix) || address.is_ipv4() != base.is_ipv4() {
+            let network = masked(base, prefix).map_or_else(|| base.to_string(), |base| base.to_string());
+            self.error(
+                Diagnostic::error(
+                    codes::OUTSIDE,
+                    place,
+                    format!("the {what} {address} is outside of the network {network}/{prefix}"),
+                )
+                .and(network_place, "the network"),
+            );
+        }
+    }
+
+    fn host(&mut self, value: &Typed, place: Place) {
+        let Typed::Cidr4(address, prefix) = value else { return };
+        // Networks of one or two addresses have no broadcast address (RFC 3021).
+        if *prefix >= 31 {
+            return;
+        }
+        let mask = u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or(0);
+        let (bits, what) = (address.to_bits(), "is the address of the network itself");
+        let what = match bits & !mask {
+            0 => what,
+            rest if rest == !mask => "is the broadcast address of the network",
+            _ => return,
+        };
+        let example = Ipv4Addr::from_bits((bits & mask) + 2);
+        self.error(
+            Diagnostic::error(codes::NO_HOST, place, format!("{address} {what}, not of a host"))
+                .help(format!("a host of this network is {example}/{prefix}, for example")),
+        );
+    }
+
+    /// Reports values that two instances have and only one may.
+    pub(super) fn not_unique(&mut self) {
+        let mut found = Vec::new();
+        for ((_, key, _), values) in &self.unique {
+            for (at, (value, place)) in values.iter().enumerate() {
+                // Lists are short: as long as the appliance has instances of a component.
+                if let Some((_, first)) = values[..at].iter().find(|(other, _)| other == value) {
+                    found.push((*place, *first, key.clone()));
+                }
+            }
+        }
+        found.sort();
+        for (place, first, key) in found {
+            self.error(
+                Diagnostic::error(codes::NOT_UNIQUE, place, format!("`{key}` has a value that another instance has"))
+                    .and(first, "the other"),
+            );
+        }
+    }
+
+    /// A path as it was looked for, without what differs from machine to machine.
+    fn shown(&self, written: &str, place: Place) -> String {
+        let folder = self.sources.source(place.source).and_then(|source| source.path.parent());
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        match folder {
+            Some(folder) => format!("`{written}` in the folder `{}`", folder.display()),
+            None => format!("`{written}` beside this file"),
+        }
+    }
+}
+
+impl Matched {
+    /// The values of a placeholder, each with its place.
+    fn all(&self, name: &str) -> impl Iterator<Item = (&Typed, Place)> {
+        let values = match self.values.get(name) {
+            None => &[][..],
+            Some(Bound::One(value)) => std::slice::from_ref(value),
+            Some(Bound::Many(values)) => values,
+        };
+        values.iter().zip(self.places.get(name).into_iter().flatten().copied())
+    }
+}
+
+fn ip(value: &Typed) -> Option<IpAddr> {
+    Some(match value {
+        Typed::Ipv4(address) | Typed::Cidr4(address, _) => (*address).into(),
+        Typed::Ipv6(address) | Typed::Cidr6(address, _) => (*address).into(),
+        Typed::Ip(address) => *address,
+        _ => return None,
+    })
+}
+
+fn cidr(value: &Typed) -> Option<(IpAddr, u8)> {
+    match value {
+        Typed::Cidr4(address, prefix) => Some(((*address).into(), *prefix)),
+        Typed::Cidr6(address, prefix) => Some(((*address).into(), *prefix)),
+        _ => None,
+    }
+}
+
+/// The network of an address; `None` when the prefix is longer than the address.
+fn masked(address: IpAddr, prefix: u8) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32u32.checked_sub(prefix.into())?).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128u32.checked_sub(prefix.into())?).unwrap_or(0);
+            Some(std::net::Ipv6Addr::from_bits(address.to_bits() & mask).into())
+        }
+    }
+}
+
+fn same(one: &Typed, other: &Typed) -> bool {
+    match (ip(one), ip(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other,
+    }
+}
+
+fn not_unicast(value: &Typed) -> Option<&'static str> {
+    if let Typed::Mac(mac) = value {
+        return match mac {
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => Some("this is the broadcast address"),
+            [first, ..] if first & 1 == 1 => Some("this is a multicast address: the first byte is odd"),
+            [0, 0, 0, 0, 0, 0] => Some("this is no address"),
+            _ => None,
+        };
+    }
+    match ip(value)? {
+        address if address.is_multicast() => Some("this is a multicast address"),
+        address if address.is_unspecified() => Some("this address stands for none"),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("this is the broadcast address"),
+        _ => None,
+    }
+}
+
+fn exists(path: &Path, is: Existing) -> Result<(), String> {
+    let metadata = std::fs::metadata(path).map_err(|error| match (error.kind(), is) {
+        (std::io::ErrorKind::NotFound, Existing::Folder) => "there is no such folder".into(),
+        _ => plain(&error),
+    })?;
+    match is {
+        Existing::File if metadata.is_dir() => Err("it is a folder, not a file".into()),
+        Existing::File if !metadata.is_file() => Err("it is no ordinary file".into()),
+        Existing::File => std::fs::File::open(path).map(drop).map_err(|error| plain(&error)),
+        Existing::Folder if !metadata.is_dir() => Err("it is a file, not a folder".into()),
+        Existing::Folder => std::fs::read_dir(path).map(drop).map_err(|error| plain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        let net = |text: &str, prefix| masked(text.parse().unwrap(), prefix).map(|ip: IpAddr| ip.to_string());
+        assert_eq!(net("10.0.3.2", 22).as_deref(), Some("10.0.0.0"));
+        assert_eq!(net("10.0.3.2", 0).as_deref(), Some("0.0.0.0"));
+        assert_eq!(net("10.0.3.2", 32).as_deref(), Some("10.0.3.2"));
+        assert_eq!(net("10.0.3.2", 64), None);
+        assert_eq!(net("fd00::1:2", 64).as_deref(), Some("fd00::"));
+        assert_eq!(net("fd00::1:2", 0).as_deref(), Some("::"));
+    }
+
+    #[test]
+    fn unicast() {
+        assert!(not_unicast(&Typed::Mac([0x52, 0x54, 0, 0, 0, 1])).is_none());
+        assert!(not_unicast(&Typed::Mac([0x33, 0x33, 0, 0, 0, 1])).is_some());
+        assert!(not_unicast(&Typed::Mac([0xff; 6])).is_some());
+        assert!(not_unicast(&Typed::Ip("224.0.0.1".parse().unwrap())).is_some());
+        assert!(not_unicast(&Typed::Ipv4("0.0.0.0".parse().unwrap())).is_some());
+        assert!(not_unicast(&Typed::Ipv6("fd00::1".parse().unwrap())).is_none());
+    }
+}

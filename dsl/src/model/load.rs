@@ -1,0 +1,168 @@
+//! The file and all that it includes.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use unik_catalogue::value::Place;
+
+use crate::analysis::Request;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::source::SourceMap;
+use crate::syntax::{self, Context, File, Spanned, Statement, StatementKind};
+
+/// How deep files may include each other.
+const MAX_INCLUDES: usize = 32;
+
+/// The syntax of all files.
+#[derive(Default)]
+pub struct Loaded {
+    /// The files; the first is the one that was asked for.
+    pub files: Vec<File>,
+    /// Their paths, absolute.
+    pub paths: Vec<PathBuf>,
+    /// The place of an `include` → the file.
+    includes: HashMap<Place, usize>,
+}
+
+/// Reads the file of `request`, and what it includes.
+pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Diagnostic>) -> Loaded {
+    let mut loaded = Loaded::default();
+    let text = request.text.clone().map_or_else(|| std::fs::read_to_string(request.file), Ok);
+    let number = sources.add(request.file, text.as_deref().unwrap_or_default());
+    let path = std::path::absolute(request.file).unwrap_or_else(|_| request.file.into());
+    if let Err(error) = text {
+        let place = Place { source: number, start: 0, end: 0 };
+        let message = format!("can't read {}: {}", request.file.display(), plain(&error));
+        diagnostics.push(Diagnostic::error(codes::CANNOT_READ, place, message));
+    }
+    let file = syntax::parse(sources, number, Context::Top, diagnostics);
+    loaded.files.push(file);
+    loaded.paths.push(path.clone());
+    let same = identity(&path);
+    let seen = HashSet::from([same.clone()]);
+    let stack = vec![(same, Place { source: number, start: 0, end: 0 })];
+    let mut loader = Loader { sources, diagnostics, stack, seen };
+    loader.includes(&mut loaded, 0, Context::Top, request.file);
+    loaded
+}
+
+struct Loader<'a> {
+    sources: &'a mut SourceMap,
+    diagnostics: &'a mut Vec<Diagnostic>,
+    /// The files that are being read, each with the place that included it.
+    stack: Vec<(PathBuf, Place)>,
+    /// All files that were read.
+    seen: HashSet<PathBuf>,
+}
+
+impl Loader<'_> {
+    /// Reads what file `number` includes. `shown` is its path as a person wrote it.
+    fn includes(&mut self, loaded: &mut Loaded, number: usize, context: Context, shown: &Path) {
+        let mut found = Vec::new();
+        collect(&loaded.files[number].statements, context, &mut found);
+        for (include, context) in found {
+            let shown = shown.parent().unwrap_or(Path::new("")).join(&include.value);
+            let path = std::path::absolute(&shown).unwrap_or_else(|_| shown.clone());
+            let same = identity(&path);
+            if let Some(at) = self.stack.iter().position(|(open, _)| *open == same) {
+                let mut diagnostic =
+                    Diagnostic::error(codes::INCLUDE_CYCLE, include.place, "this file includes itself");
+                for (_, place) in &self.stack[at + 1..] {
+                    diagnostic = diagnostic.and(*place, "by way of this");
+                }
+                self.diagnostics.push(diagnostic);
+                continue;
+            }
+            if !self.seen.insert(same.clone()) {
+                self.diagnostics.push(
+                    Diagnostic::warning(codes::INCLUDED_TWICE, include.place, "this file is included already")
+                        .label("adds nothing"),
+                );
+                continue;
+            }
+            if self.stack.len() == MAX_INCLUDES {
+                self.diagnostics.push(Diagnostic::error(
+                    codes::CANNOT_READ,
+                    include.place,
+                    format!("files include each other more than {MAX_INCLUDES} deep"),
+                ));
+                continue;
+            }
+            let text = match read(&path) {
+                Ok(text) => text,
+                Err(error) => {
+                    let message = format!("can't read {}: {}", shown.display(), plain(&error));
+                    self.diagnostics.push(Diagnostic::error(codes::CANNOT_READ, include.place, message));
+                    continue;
+                }
+            };
+            let source = self.sources.add(&shown, text);
+            let file = syntax::parse(self.sources, source, context, self.diagnostics);
+            let index = loaded.files.len();
+            loaded.files.push(file);
+            loaded.paths.push(path);
+            loaded.includes.insert(include.place, index);
+            self.stack.push((same, include.place));
+            self.includes(loaded, index, context, &shown);
+            self.stack.pop();
+        }
+    }
+}
+
+/// Reads a file, if it is an ordinary one: a pipe or a device could go on forever.
+fn read(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.is_file() {
+        std::fs::read_to_string(path)
+    } else {
+        Err(std::io::Error::other("not a file"))
+    }
+}
+
+/// The `include`s of a file that count, each with what the included file may hold.
+fn collect(statements: &[Statement], context: Context, found: &mut Vec<(Spanned<String>, Context)>) {
+    for statement in statements {
+        match &statement.kind {
+            StatementKind::Include(file) => found.push((file.clone(), context)),
+            StatementKind::Appliance { body, .. } => collect(body, Context::Appliance, found),
+            _ => {}
+        }
+    }
+}
+
+/// What two paths of one file have in common.
+fn identity(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.into())
+}
+
+/// The reason without the number of the operating system's error.
+pub fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".into(),
+        std::io::ErrorKind::InvalidData => "it is no UTF-8 text".into(),
+        std::io::ErrorKind::Other => "it is no ordinary file".into(),
+        kind => kind.to_string(),
+    }
+}
+
+impl Loaded {
+    /// The statements at the top of the file, those of included files in place.
+    pub fn top(&self) -> Vec<&Statement> {
+        self.files.first().map(|file| self.inside(&file.statements)).unwrap_or_default()
+    }
+
+    /// `statements`, those of included files in place.
+    pub fn inside<'s>(&'s self, statements: &'s [Statement]) -> Vec<&'s Statement> {
+        let mut all = Vec::new();
+        for statement in statements {
+            match &statement.kind {
+                StatementKind::Include(file) => {
+                    if let Some(&index) = self.includes.get(&file.place) {
+                        all.extend(self.inside(&self.files[index].statements));
+                    }
+                }
+                _ => all.push(statement),
+            }
+        }
+        all
+    }
+}

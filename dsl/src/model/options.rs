@@ -1,0 +1,280 @@
+//! A whole block against the options of a component.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use unik_catalogue::schema::Constraint;
+use unik_catalogue::value::{Entry as TypedEntry, Place};
+use unik_catalogue::{Component, OptionSpec, Options};
+
+use super::matching::Matched;
+use super::{Checker, Listening};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::source::SourceMap;
+use crate::syntax::{self, Entry, Spanned, Statement, StatementKind};
+
+/// The options of one block.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub options: Options,
+    pub listens: Vec<Listening>,
+}
+
+/// What is the same for all options of one instance, nested ones too.
+struct Of<'c> {
+    component: &'c Component,
+    /// The declaration: where defaults and missing options are shown.
+    place: Place,
+    /// Keys of the options around a nested block.
+    path: String,
+}
+
+/// What was written, by key: level, entry.
+type Written<'s> = BTreeMap<&'s str, Vec<(usize, &'s Entry, Place)>>;
+
+impl Checker<'_> {
+    /// Checks the entries of a declaration's block against the options of `component`.
+    /// `place` is the declaration.
+    pub(super) fn options(&mut self, component: &Component, body: &[(usize, &Statement)], place: Place) -> Checked {
+        let mut checked = Checked::default();
+        let of = Of { component, place, path: String::new() };
+        let written = self.written(&of, &component.options, body);
+        self.component_constraints(component, &written, place);
+        checked.options = self.block(&of, &component.options, &written, &mut checked.listens);
+        checked
+    }
+
+    /// The entries by key; what is no option is reported.
+    fn written<'s>(
+        &mut self,
+        of: &Of,
+        specs: &IndexMap<String, OptionSpec>,
+        body: &[(usize, &'s Statement)],
+    ) -> Written<'s> {
+        let mut written = Written::new();
+        for (level, statement) in body {
+            match &statement.kind {
+                StatementKind::Entry(entry) => {
+                    if specs.contains_key(&entry.key.value) {
+                        written.entry(&entry.key.value).or_default().push((*level, entry, statement.place));
+                    } else {
+                        self.unknown_option(of, specs, entry);
+                    }
+                }
+                // That it is there is known; what it says isn't.
+                StatementKind::Broken { name: Some(name) } if specs.contains_key(name) => {
+                    written.entry(name).or_default();
+                }
+                _ => {}
+            }
+        }
+        written
+    }
+
+    fn unknown_option(&mut self, of: &Of, specs: &IndexMap<String, OptionSpec>, entry: &Entry) {
+        let key = &entry.key;
+        let owner = if of.component.kind == unik_catalogue::Kind::Appliance {
+            "an appliance".to_string()
+        } else {
+            format!("`{}`", of.component.name)
+        };
+        let within = if of.path.is_empty() { owner } else { format!("`{}` of {owner}", of.path) };
+        let mut diagnostic =
+            Diagnostic::error(codes::UNKNOWN_OPTION, key.place, format!("{within} has no option `{}`", key.value));
+        let known: Vec<String> = specs.keys().map(|key| format!("`{key}`")).collect();
+        diagnostic = match self.near(&key.value, specs.keys()) {
+            Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), key.place, near),
+            None if known.is_empty() => diagnostic.help("it has no options"),
+            None => diagnostic.help(format!("its options are {}", known.join(", "))),
+        };
+        self.error(diagnostic);
+        // What it uses is not unused for that.
+        for value in &entry.values {
+            let _ = self.resolve(value);
+        }
+    }
+
+    fn block(
+        &mut self,
+        of: &Of,
+        specs: &IndexMap<String, OptionSpec>,
+        written: &Written,
+        listens: &mut Vec<Listening>,
+    ) -> Options {
+        let mut options = Options::new();
+        for (key, spec) in specs {
+            let entries = match written.get(key.as_str()) {
+                Some(entries) => self.entries(of, key, spec, entries, listens),
+                None => self.default(of, key, spec, listens).into_iter().collect(),
+            };
+            if !entries.is_empty() {
+                options.insert(key.clone(), entries);
+            }
+        }
+        options
+    }
+
+    /// The entries that were written with one key.
+    fn entries(
+        &mut self,
+        of: &Of,
+        key: &str,
+        spec: &OptionSpec,
+        entries: &[(usize, &Entry, Place)],
+        listens: &mut Vec<Listening>,
+    ) -> Vec<TypedEntry> {
+        let top = entries.iter().map(|(level, ..)| *level).max().unwrap_or(0);
+        if spec.secret {
+            for (_, entry, _) in entries {
+                self.error(
+                    Diagnostic::error(codes::NOT_SUPPORTED, entry.key.place, format!("`{key}` is secret, and secrets are not supported yet"))
+                        .help("a secret doesn't belong into a file; leave it out"),
+                );
+            }
+            return Vec::new();
+        }
+        let mut first: BTreeMap<usize, Place> = BTreeMap::new();
+        let mut typed = Vec::new();
+        for (level, entry, place) in entries {
+            if !spec.repeats {
+                if let Some(first) = first.get(level) {
+                    self.error(
+                        Diagnostic::error(codes::REPEATED, entry.key.place, format!("`{key}` is written twice"))
+                            .and(*first, "the first time"),
+                    );
+                    continue;
+                }
+                first.insert(*level, entry.key.place);
+            }
+            // What a `when` replaces is checked all the same.
+            let mut heard = Vec::new();
+            let one = self.entry(of, spec, entry, *place, &mut heard);
+            if spec.repeats || *level == top {
+                listens.append(&mut heard);
+                typed.extend(one);
+            }
+        }
+        typed
+    }
+
+    fn entry(
+        &mut self,
+        of: &Of,
+        spec: &OptionSpec,
+        entry: &Entry,
+        place: Place,
+        listens: &mut Vec<Listening>,
+    ) -> Option<TypedEntry> {
+        let matched = self.match_option(&entry.key, spec, &entry.values, place);
+        if let Some(matched) = &matched {
+            let constraints = &spec.forms[matched.form].constraints;
+            self.form_constraints(of.component, &of.key(&entry.key.value), constraints, matched, listens);
+        }
+        let nested = match &entry.body {
+            Some(_) if spec.options.is_empty() => {
+                self.error(
+                    Diagnostic::error(codes::NO_BLOCK, entry.key.place, format!("`{}` takes no block", entry.key.value))
+                        .help("leave the braces out"),
+                );
+                Options::new()
+            }
+            body => {
+                let statements: Vec<&Statement> = body.iter().flatten().collect();
+                let mut flat = Vec::new();
+                self.flatten(&statements, 0, &mut flat);
+                let of = Of { path: of.key(&entry.key.value), place, component: of.component };
+                let written = self.written(&of, &spec.options, &flat);
+                self.block(&of, &spec.options, &written, listens)
+            }
+        };
+        matched.map(|matched| typed(matched, nested, Some(place)))
+    }
+
+    /// What an option is when it isn't written.
+    fn default(&mut self, of: &Of, key: &str, spec: &OptionSpec, listens: &mut Vec<Listening>) -> Option<TypedEntry> {
+        let Some(default) = &spec.default else {
+            if spec.required {
+                let usages: Vec<String> =
+                    spec.forms.iter().map(|form| format!("`{}`", format!("{key} {}", form.usage).trim_end())).collect();
+                let owner = if of.path.is_empty() { of.component.name.clone() } else { of.path.clone() };
+                self.error(
+                    Diagnostic::error(codes::MISSING_OPTION, of.place, format!("`{owner}` needs the option `{key}`"))
+                        .help(format!("{}: {}", usages.join(" or "), spec.doc)),
+                );
+            }
+            return None;
+        };
+        // The catalogue's own text: what is wrong with it is the component's fault, and
+        // said in a few words at the declaration.
+        let mut scratch = SourceMap::default();
+        scratch.add("default", default.as_str());
+        let mut found = Vec::new();
+        let values = syntax::parse_values(&scratch, 0, &mut found);
+        let said = self.diagnostics.len();
+        let key_place = Spanned { value: key.to_string(), place: of.place };
+        std::mem::swap(&mut self.sources, &mut scratch);
+        let matched = if found.is_empty() { self.match_option(&key_place, spec, &values, of.place) } else { None };
+        std::mem::swap(&mut self.sources, &mut scratch);
+        self.diagnostics.truncate(said);
+        let Some(mut matched) = matched else {
+            self.error(
+                Diagnostic::error(
+                    codes::CATALOGUE,
+                    of.place,
+                    format!("the default `{default}` of the option `{key}` of `{}` isn't one", of.component.name),
+                )
+                .help("this is a mistake in the component, not in your file"),
+            );
+            return None;
+        };
+        // The places were those of the default's text.
+        matched.places.values_mut().flatten().for_each(|place| *place = of.place);
+        let constraints = &spec.forms[matched.form].constraints;
+        self.form_constraints(of.component, &of.key(key), constraints, &matched, listens);
+        let of = Of { path: of.key(key), place: of.place, component: of.component };
+        let nested = self.block(&of, &spec.options, &Written::new(), listens);
+        Some(typed(matched, nested, None))
+    }
+
+    /// Constraints between options.
+    fn component_constraints(&mut self, component: &Component, written: &Written, place: Place) {
+        let at = |key: &str| written.get(key).map(|entries| entries.first().map_or(place, |(_, entry, _)| entry.key.place));
+        let list = |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
+        for constraint in &component.constraints {
+            let diagnostic = match constraint {
+                Constraint::Excludes(keys) => {
+                    let mut found = keys.iter().filter_map(|key| at(key).map(|place| (key, place)));
+                    let (Some(one), Some(other)) = (found.next(), found.next()) else { continue };
+                    let (first, second) = if one.1 < other.1 { (one, other) } else { (other, one) };
+                    Diagnostic::error(codes::EXCLUDES, second.1, format!("`{}` and `{}` exclude each other", first.0, second.0))
+                        .and(first.1, "the other")
+                        .help("leave one of them out")
+                }
+                Constraint::AnyOf(keys) => {
+                    if keys.iter().any(|key| at(key).is_some()) {
+                        continue;
+                    }
+                    Diagnostic::error(codes::ANY_OF, place, format!("`{}` needs {}", component.name, list(keys)))
+                        .label("none of them is given")
+                }
+                Constraint::Requires { option, needs } => {
+                    let Some(here) = at(option).filter(|_| at(needs).is_none()) else { continue };
+                    Diagnostic::error(codes::REQUIRES, here, format!("`{option}` needs `{needs}` beside it"))
+                }
+                _ => continue,
+            };
+            self.error(diagnostic);
+        }
+    }
+}
+
+impl Of<'_> {
+    /// The full name of a key: `zone.ttl` in a nested block.
+    fn key(&self, key: &str) -> String {
+        if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+fn typed(matched: Matched, nested: Options, place: Option<Place>) -> TypedEntry {
+    TypedEntry { form: matched.form, values: matched.values, words: matched.words, nested, place }
+}

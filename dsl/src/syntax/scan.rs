@@ -1,0 +1,437 @@
+//! Finds entries and blocks: a lexer and a brace matcher, both linear.
+//!
+//! When braces don't match, a second pass goes by the indentation to tell which block
+//! was left open, so that what follows it still stands where it belongs.
+
+use std::ops::Range;
+
+use unik_catalogue::value::Place;
+
+use super::MAX_DEPTH;
+use crate::diagnostic::{Diagnostic, codes};
+
+/// Entries and blocks of a text.
+#[derive(Debug, Default)]
+pub struct Layout {
+    /// The entries outside of all blocks.
+    pub entries: Vec<RawEntry>,
+    /// Whether braces didn't match.
+    pub damaged: bool,
+}
+
+/// One entry: where its head is, and what is in its block.
+#[derive(Debug)]
+pub struct RawEntry {
+    /// The doc comments before it.
+    pub docs: Vec<Range<usize>>,
+    /// The head: from its first to its last token.
+    pub head: Range<usize>,
+    /// The entries in its block, if it has one.
+    pub body: Option<Vec<RawEntry>>,
+    /// Something in the head was reported already: don't parse it.
+    pub broken: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// Text that was reported.
+    Broken,
+    Doc,
+    Open,
+    Close,
+    ListOpen,
+    ListClose,
+    Separator,
+    Newline,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Token {
+    kind: Kind,
+    start: usize,
+    end: usize,
+}
+
+/// Scans `text`; never fails, and takes time linear in its length.
+pub fn scan(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Layout {
+    let mut tokens = tokens(text, source, diagnostics);
+    match_lists(&mut tokens, source, diagnostics);
+    let mut trial = Vec::new();
+    let layout = Builder::new(text, source, false).build(&tokens, &mut trial);
+    if !layout.damaged {
+        diagnostics.append(&mut trial);
+        return layout;
+    }
+    let mut layout = Builder::new(text, source, true).build(&tokens, diagnostics);
+    layout.damaged = true;
+    layout
+}
+
+fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<Token> {
+    let bytes = text.as_bytes();
+    let mut tokens = Vec::new();
+    // A byte order mark belongs to no entry.
+    let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    let mut error = |start: usize, end: usize, message: &str, label: &str| {
+        let place = Place { source, start, end };
+        diagnostics.push(Diagnostic::error(codes::UNCLOSED, place, message).label(label));
+    };
+    while let Some(&byte) = bytes.get(at) {
+        let start = at;
+        at += 1;
+        let kind = match byte {
+            b' ' | b'\t' | b'\r' => continue,
+            b'\n' => Kind::Newline,
+            b';' => Kind::Separator,
+            b'{' => Kind::Open,
+            b'}' => Kind::Close,
+            b'[' => Kind::ListOpen,
+            b']' => Kind::ListClose,
+            b'"' => {
+                let mut closed = false;
+                while let Some(&byte) = bytes.get(at) {
+                    match byte {
+                        b'\n' => break,
+                        b'\\' if bytes.get(at + 1).is_some_and(|&next| next != b'\n') => at += 1,
+                        b'"' => closed = true,
+                        _ => {}
+                    }
+                    at += 1;
+                    if closed {
+                        break;
+                    }
+                }
+                if !closed {
+                    error(start, start + 1, "a string is not closed", "opened here, and the line ends");
+                }
+                if closed { Kind::Text } else { Kind::Broken }
+            }
+            b'/' if bytes.get(at) == Some(&b'/') => {
+                at = text[at..].find('\n').map_or(text.len(), |length| at + length);
+                let is_doc = text[start..at].starts_with("///") && !text[start..at].starts_with("////");
+                if !is_doc {
+                    continue;
+                }
+                Kind::Doc
+            }
+            b'/' if bytes.get(at) == Some(&b'*') => {
+                let (end, problem) = block_comment(bytes, start);
+                at = end;
+                match problem {
+                    None => continue,
+                    Some(message) => error(start, start + 2, message, "opened here"),
+                }
+                Kind::Broken
+            }
+            _ => {
+                while let Some(&byte) = bytes.get(at) {
+                    let ends = b" \t\r\n;{}[]\"".contains(&byte)
+                        || byte == b'/' && matches!(bytes.get(at + 1), Some(b'/' | b'*'));
+                    if ends {
+                        break;
+                    }
+                    at += 1;
+                }
+                Kind::Text
+            }
+        };
+        tokens.push(Token { kind, start, end: at });
+    }
+    tokens
+}
+
+/// The end of the block comment at `start`, and what is wrong with it.
+fn block_comment(bytes: &[u8], start: usize) -> (usize, Option<&'static str>) {
+    let mut depth = 1;
+    let mut deepest = 1;
+    let mut at = start + 2;
+    while depth > 0 {
+        match bytes.get(at..at + 2) {
+            None => return (bytes.len(), Some("a block comment is not closed")),
+            Some(b"/*") => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                at += 2;
+            }
+            Some(b"*/") => {
+                depth -= 1;
+                at += 2;
+            }
+            Some(_) => at += 1,
+        }
+    }
+    (at, (deepest > MAX_DEPTH).then_some("block comments nest deeper than 64"))
+}
+
+/// Reports brackets without a partner and makes text of them, so that a newline counts
+/// again: a list ends with the entry at the latest.
+fn match_lists(tokens: &mut [Token], source: usize, diagnostics: &mut Vec<Diagnostic>) {
+    let mut open: Vec<usize> = Vec::new();
+    let mut lonely: Vec<(usize, &str)> = Vec::new();
+    for at in 0..tokens.len() {
+        match tokens[at].kind {
+            Kind::ListOpen => {
+                if open.len() == MAX_DEPTH {
+                    lonely.push((at, "lists nest deeper than 64"));
+                } else {
+                    open.push(at);
+                }
+            }
+            Kind::ListClose if open.pop().is_none() => lonely.push((at, "this `]` closes nothing")),
+            Kind::Open | Kind::Close | Kind::Separator => {
+                lonely.extend(open.drain(..).map(|at| (at, "a list is not closed")));
+            }
+            _ => {}
+        }
+    }
+    lonely.extend(open.drain(..).map(|at| (at, "a list is not closed")));
+    for (at, message) in lonely {
+        let token = &mut tokens[at];
+        token.kind = Kind::Broken;
+        let place = Place { source, start: token.start, end: token.end };
+        diagnostics.push(Diagnostic::error(codes::UNCLOSED, place, message));
+    }
+}
+
+struct Frame {
+    /// The entries before the block that is open now.
+    outer: Vec<RawEntry>,
+    /// The entry whose block is open.
+    entry: RawEntry,
+    brace: usize,
+    /// The indentation of the line with the brace, and the number of that line's token.
+    indent: usize,
+    line: usize,
+}
+
+struct Builder<'a> {
+    text: &'a str,
+    source: usize,
+    by_indent: bool,
+    frames: Vec<Frame>,
+    entries: Vec<RawEntry>,
+    head: Option<RawEntry>,
+    docs: Vec<Range<usize>>,
+    /// Blocks that are open beyond the limit.
+    beyond: usize,
+    damaged: bool,
+}
+
+impl<'a> Builder<'a> {
+    fn new(text: &'a str, source: usize, by_indent: bool) -> Self {
+        Builder {
+            text,
+            source,
+            by_indent,
+            frames: Vec::new(),
+            entries: Vec::new(),
+            head: None,
+            docs: Vec::new(),
+            beyond: 0,
+            damaged: false,
+        }
+    }
+
+    fn place(&self, start: usize, end: usize) -> Place {
+        Place { source: self.source, start, end }
+    }
+
+    fn build(mut self, tokens: &[Token], diagnostics: &mut Vec<Diagnostic>) -> Layout {
+        let (mut line, mut line_start, mut indent, mut first, mut lists) = (0, 0, 0, true, 0usize);
+        for token in tokens {
+            if token.kind == Kind::Newline {
+                (line, line_start, first) = (line + 1, token.end, true);
+                if lists == 0 {
+                    self.flush();
+                }
+                continue;
+            }
+            if first {
+                indent = token.start - line_start;
+                first = false;
+                if self.by_indent && self.head.is_none() && token.kind != Kind::Doc && self.beyond == 0 {
+                    self.close_by_indent(indent, token, diagnostics);
+                }
+            }
+            if self.beyond > 0 {
+                match token.kind {
+                    Kind::Open => self.beyond += 1,
+                    Kind::Close => self.beyond -= 1,
+                    _ => {}
+                }
+                continue;
+            }
+            match token.kind {
+                Kind::Newline => {}
+                Kind::Doc => {
+                    if self.head.is_none() {
+                        self.docs.push(token.start..token.end);
+                    }
+                }
+                Kind::Separator => self.flush(),
+                Kind::Open => self.open(token, indent, line, diagnostics),
+                Kind::Close => {
+                    self.flush();
+                    let stray = self.frames.last().is_none_or(|frame| {
+                        // Out of line with the block it would close: one brace too many.
+                        self.by_indent && indent > frame.indent && line > frame.line && self.alone(token, line_start)
+                    });
+                    if stray {
+                        self.damaged = true;
+                        let place = self.place(token.start, token.end);
+                        diagnostics.push(Diagnostic::error(codes::STRAY_BRACE, place, "this `}` closes nothing"));
+                    } else {
+                        self.pop();
+                    }
+                }
+                Kind::Text | Kind::Broken | Kind::ListOpen | Kind::ListClose => {
+                    match token.kind {
+                        Kind::ListOpen => lists += 1,
+                        Kind::ListClose => lists = lists.saturating_sub(1),
+                        _ => {}
+                    }
+                    let docs = &mut self.docs;
+                    let head = self.head.get_or_insert_with(|| RawEntry {
+                        docs: std::mem::take(docs),
+                        head: token.start..token.end,
+                        body: None,
+                        broken: false,
+                    });
+                    head.head.end = token.end;
+                    head.broken |= token.kind == Kind::Broken;
+                }
+            }
+        }
+        self.flush();
+        while let Some(frame) = self.frames.last() {
+            let place = self.place(frame.brace, frame.brace + 1);
+            diagnostics.push(
+                Diagnostic::error(codes::UNCLOSED, place, "this block is not closed").label("no `}` for this `{`"),
+            );
+            self.damaged = true;
+            self.pop();
+        }
+        Layout { entries: self.entries, damaged: self.damaged }
+    }
+
+    /// Ends the entry that is being read.
+    fn flush(&mut self) {
+        self.entries.extend(self.head.take());
+    }
+
+    fn open(&mut self, token: &Token, indent: usize, line: usize, diagnostics: &mut Vec<Diagnostic>) {
+        let docs = &mut self.docs;
+        let entry = self.head.take().unwrap_or_else(|| RawEntry {
+            docs: std::mem::take(docs),
+            head: token.start..token.start,
+            body: None,
+            broken: false,
+        });
+        if self.frames.len() == MAX_DEPTH {
+            let place = self.place(token.start, token.end);
+            diagnostics.push(Diagnostic::error(codes::TOO_DEEP, place, "blocks nest deeper than 64"));
+            self.beyond = 1;
+            return;
+        }
+        let outer = std::mem::take(&mut self.entries);
+        self.frames.push(Frame { outer, entry, brace: token.start, indent, line });
+    }
+
+    /// Closes the innermost block.
+    fn pop(&mut self) {
+        if let Some(mut frame) = self.frames.pop() {
+            let inner = std::mem::replace(&mut self.entries, frame.outer);
+            frame.entry.body = Some(inner);
+            self.entries.push(frame.entry);
+            self.docs.clear();
+        }
+    }
+
+    /// Closes the blocks that, by the indentation of this line, should have ended.
+    fn close_by_indent(&mut self, indent: usize, token: &Token, diagnostics: &mut Vec<Diagnostic>) {
+        while let Some(frame) = self.frames.last() {
+            let ends = if token.kind == Kind::Close { indent < frame.indent } else { indent <= frame.indent };
+            if !ends {
+                break;
+            }
+            let brace = self.place(frame.brace, frame.brace + 1);
+            let here = self.place(token.start, token.end);
+            diagnostics.push(
+                Diagnostic::error(codes::UNCLOSED, brace, "this block is not closed")
+                    .label("no `}` for this `{`")
+                    .and(here, "by the indentation, it should end before this"),
+            );
+            self.damaged = true;
+            self.pop();
+        }
+    }
+
+    /// Whether nothing but space stands before `token` on its line.
+    fn alone(&self, token: &Token, line_start: usize) -> bool {
+        self.text[line_start..token.start].bytes().all(|byte| byte.is_ascii_whitespace())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heads(text: &str) -> (String, Vec<&'static str>) {
+        fn show(text: &str, entries: &[RawEntry]) -> String {
+            let shown: Vec<String> = entries
+                .iter()
+                .map(|entry| {
+                    let head = &text[entry.head.clone()];
+                    entry.body.as_ref().map_or(head.into(), |body| format!("{head}{{{}}}", show(text, body)))
+                })
+                .collect();
+            shown.join("|")
+        }
+        let mut diagnostics = Vec::new();
+        let layout = scan(text, 0, &mut diagnostics);
+        (show(text, &layout.entries), diagnostics.iter().map(|d| d.code.as_str()).collect())
+    }
+
+    #[test]
+    fn entries_and_blocks() {
+        let (shown, codes) = heads("a 1; b [1,\n 2] // c {\nd { e \"}\"; f { } } /* { */ g /* \n */ h\n");
+        assert_eq!(shown, "a 1|b [1,\n 2]|d{e \"}\"|f{}}|g /* \n */ h");
+        assert!(codes.is_empty());
+    }
+
+    #[test]
+    fn an_open_block_ends_where_the_indentation_says() {
+        let (shown, codes) = heads("a {\n    b {\n        c\n    d { }\n}\ne\n");
+        assert_eq!(shown, "a{b{c}|d{}}|e");
+        assert_eq!(codes, ["U0102"]);
+    }
+
+    #[test]
+    fn a_brace_too_many_closes_nothing_that_it_should_not() {
+        let (shown, codes) = heads("a {\n    b {\n    }\n    }\n    c\n}\n");
+        assert_eq!(shown, "a{b{}|c}");
+        assert_eq!(codes, ["U0103"]);
+    }
+
+    #[test]
+    fn strings_lists_and_comments_that_do_not_close() {
+        assert_eq!(heads("a \"x\nb 1").0, "a \"x|b 1");
+        assert_eq!(heads("a [1, 2\nb 1\n").0, "a [1, 2|b 1");
+        assert_eq!(heads("a ]\nb 1\n").1, ["U0102"]);
+        assert_eq!(heads("a\n/* b").1, ["U0102"]);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let text = "a {\n".repeat(100) + &"}\n".repeat(100);
+        let (_, codes) = heads(&text);
+        assert_eq!(codes, ["U0104"]);
+        let text = "a {\n".repeat(5_000);
+        let (shown, codes) = heads(&text);
+        assert_eq!(codes.len(), 5_000);
+        assert!(!shown.contains("{a"));
+        assert_eq!(heads(&format!("a {}", "[".repeat(100))).1.len(), 100);
+        assert_eq!(heads(&format!("a {}{}", "/*".repeat(100), "*/".repeat(100))).1, ["U0102"]);
+    }
+}
