@@ -113,8 +113,6 @@ impl Cargo {
         command.arg("--").args(&build.last);
         command.env("CARGO_ENCODED_RUSTFLAGS", build.flags.join("\x1f"));
         command.env("CARGO_TERM_COLOR", "never");
-        // The configuration's linker would be for programs of this host.
-        command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "");
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|error| self.failed(error))?;
         let mut said = child.stderr.take();

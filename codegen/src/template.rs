@@ -7,7 +7,7 @@ use serde::Serialize;
 pub const CARGO_TOML: &str = include_str!("../templates/Cargo.toml.hbs");
 /// The linker script of an image.
 #[cfg(feature = "image")]
-pub const LINKER_SCRIPT: &str = include_str!("../templates/machine.ld.hbs");
+pub const LINKER_SCRIPT: &str = include_str!("../templates/image.ld.hbs");
 /// A script that runs an image under QEMU without `unikgen`.
 #[cfg(feature = "image")]
 pub const RUN: &str = include_str!("../templates/run.sh.hbs");
