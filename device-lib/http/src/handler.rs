@@ -57,6 +57,9 @@ impl States {
     }
 }
 
+/// The state of a handler, shared with others of the same type.
+pub type Shared<H> = Rc<<H as Handler>::State>;
+
 /// The routes of one service. The host half writes the implementation: a `match` over
 /// the paths that calls each handler directly.
 #[allow(async_fn_in_trait, reason = "one thread: no future here needs Send")]

@@ -30,7 +30,7 @@ mod wire;
 
 unik::options!();
 
-pub use handler::{Found, Handler, NoRoutes, Routes, States};
+pub use handler::{Found, Handler, NoRoutes, Routes, Shared, States};
 pub use method::Method;
 pub use request::Request;
 pub use response::{Bytes, Response};
