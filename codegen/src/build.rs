@@ -165,12 +165,17 @@ fn finish(job: &Job, expansion: &Expansion, work: &Path, executable: PathBuf) ->
 
 /// Writes the generated crate into `folder`. `own` holds unik's own sources.
 fn write_crate(job: &Job, expansion: &Expansion, own: &Path, folder: &Path) -> Result<(), Error> {
-    // Both lie in the cache, so that the crate is the same wherever the cache is.
-    let up = folder.strip_prefix(job.cache.root()).map_or(0, |inside| inside.components().count());
-    let own_here = match own.strip_prefix(job.cache.root()) {
-        Ok(inside) => (0..up).map(|_| "..").collect::<PathBuf>().join(inside),
-        Err(_) => own.to_owned(),
-    };
+    // Cargo names a crate inside the workspace by its path in there, one outside by its
+    // absolute path, and the name goes into every symbol: with the sources inside, the same
+    // plan makes the same image wherever the cache is. Their version is in the path, so that
+    // crates of two versions are two for the shared target folder.
+    let own_here = own_name(job.own);
+    let link = folder.join(&own_here);
+    if !link.exists() {
+        let fail = |source| Error::Io { path: link.clone(), source };
+        fs::create_dir_all(folder).map_err(fail)?;
+        std::os::unix::fs::symlink(own, &link).map_err(fail)?;
+    }
     let lock = folder.join("Cargo.lock");
     if !lock.exists() {
         // The versions that unik was tested with; cargo drops what isn't used.
@@ -205,6 +210,12 @@ pub fn crate_files(
         files.push((Path::new("src").join(path), bytes.clone()));
     }
     Ok(files)
+}
+
+/// What unik's own sources are called inside a generated crate.
+#[must_use]
+pub fn own_name(own: &Sources) -> PathBuf {
+    format!("unik-{}", own.hash).into()
 }
 
 /// The size of the stack, in bytes: a multiple of 4096.
@@ -276,7 +287,8 @@ fn machine_flags(job: &Job, own: &Path) -> Vec<String> {
 
 /// Names for folders that differ between machines, so that images don't.
 fn remaps(job: &Job, own: &Path) -> Vec<String> {
-    let mut remaps = vec![(own.to_owned(), "/unik")];
+    // Inside a generated crate they are named as seen from there.
+    let mut remaps = vec![(own.to_owned(), "unik"), (own_name(job.own), "unik")];
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));

@@ -4,6 +4,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use unik_catalogue::rust_name;
+use unik_catalogue::value::Place;
 use unik_dsl::plan::{Node, Origin, Plan};
 use unik_dsl::source::SourceMap;
 
@@ -39,9 +40,15 @@ pub fn source(plan: &Plan, sources: &SourceMap, expansion: &Expansion) -> Result
         #entry
         #module
     })?;
-    let file = sources.short(plan.place);
+    let file = short(plan.place, sources);
     let head = format!("// Generated from {file}. Changes are lost.\n\n");
     Ok(head + &with_places(&text, plan, sources))
+}
+
+/// `web.unik:7`, the same from whatever folder the file is named.
+fn short(place: Place, sources: &SourceMap) -> String {
+    let text = sources.short(place);
+    text.rsplit_once('/').map_or(text.as_str(), |(_, name)| name).into()
 }
 
 /// Adds, before the statement that starts an instance, a comment that says where it is from.
@@ -58,7 +65,7 @@ pub fn with_places(text: &str, plan: &Plan, sources: &SourceMap) -> String {
             let binding = format!("let {} = {{", rust_name::field(&node.id));
             if line.trim_start() == "{" || line.trim_start() == binding {
                 let place = match node.origin {
-                    Origin::Declared(place) => sources.short(place),
+                    Origin::Declared(place) => short(place, sources),
                     Origin::Implied => "implied".into(),
                 };
                 let component = &node.component.name;

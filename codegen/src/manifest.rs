@@ -117,6 +117,7 @@ struct View {
     package: String,
     appliance: String,
     dependencies: Vec<Line>,
+    own: String,
     machine: bool,
 }
 
@@ -137,6 +138,7 @@ pub fn cargo_toml(plan: &Plan, baked: &BakedSet, expansion: &Expansion, own: &Pa
         package: package_name(plan, expansion),
         appliance: plan.appliance.clone(),
         dependencies: lines,
+        own: toml::Value::String(own.to_string_lossy().into_owned()).to_string(),
         machine: plan.target == Target::Machine,
     })
 }
