@@ -1,0 +1,36 @@
+//! What the network has counted since its start.
+
+/// Counters of one network. Each packet that isn't delivered counts in exactly one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames received.
+    pub received: u64,
+    /// Frames too short, or with lengths that contradict each other.
+    pub malformed: u64,
+    /// Packets with a wrong checksum.
+    pub checksum: u64,
+    /// Frames and packets for somebody else.
+    pub not_ours: u64,
+    /// Packets whose sender can't be one: multicast, loopback, ourselves.
+    pub martian: u64,
+    /// Frames and packets of protocols that this appliance doesn't have.
+    pub protocol: u64,
+    /// Fragments: packets are not reassembled.
+    pub fragment: u64,
+    /// ICMP messages that nothing is done about.
+    pub icmp: u64,
+    /// Datagrams to ports that nobody has.
+    pub udp_refused: u64,
+    /// Datagrams that the receiver's buffer had no room for.
+    pub udp_overflow: u64,
+    /// TCP segments to ports that nobody listens on, or of connections that don't exist.
+    pub tcp_refused: u64,
+    /// Half-open connections given up for newer ones.
+    pub half_open_evicted: u64,
+    /// Connections not taken: too many of them, or no memory for their buffers.
+    pub connections_refused: u64,
+    /// Connections not taken: the service is behind with accepting.
+    pub backlog_full: u64,
+    /// Replies not sent: the transmit ring was full, or too many errors in this second.
+    pub replies_dropped: u64,
+}

@@ -1,0 +1,113 @@
+//! Ethernet II (RFC 894) over `Frames`.
+
+use unik::interface::{Frames, FullRing};
+
+use crate::counters::Counters;
+
+/// The address of a link-layer station.
+pub(crate) type Mac = [u8; 6];
+
+/// Everybody on the link.
+pub(crate) const BROADCAST: Mac = [0xff; 6];
+
+/// Bytes of the header: destination, source, type.
+pub(crate) const HEADER: usize = 14;
+
+/// The types of frame that we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EtherType {
+    Ipv4,
+    Arp,
+}
+
+impl EtherType {
+    const fn number(self) -> u16 {
+        match self {
+            EtherType::Ipv4 => 0x0800,
+            EtherType::Arp => 0x0806,
+        }
+    }
+}
+
+/// A received frame, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameIn<'a> {
+    pub from: Mac,
+    pub to: Mac,
+    pub kind: EtherType,
+    pub payload: &'a [u8],
+}
+
+/// The device and what is counted about it.
+#[derive(Debug)]
+pub(crate) struct Link<F> {
+    pub frames: F,
+    pub mac: Mac,
+    pub counters: Counters,
+}
+
+impl<F: Frames> Link<F> {
+    pub fn new(frames: F) -> Self {
+        Link { mac: frames.mac(), frames, counters: Counters::default() }
+    }
+
+    /// Takes `frame` apart if it is for us and of a type that we know; else counts it.
+    pub fn parse<'a>(&mut self, frame: &'a [u8]) -> Option<FrameIn<'a>> {
+        self.counters.received += 1;
+        let Some((header, payload)) = frame.split_first_chunk::<HEADER>() else {
+            self.counters.malformed += 1;
+            return None;
+        };
+        let [t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5, high, low] = *header;
+        let (to, from) = ([t0, t1, t2, t3, t4, t5], [f0, f1, f2, f3, f4, f5]);
+        if to != self.mac && to != BROADCAST {
+            self.counters.not_ours += 1;
+            return None;
+        }
+        if is_group(from) || from == self.mac {
+            self.counters.martian += 1;
+            return None;
+        }
+        let kind = match u16::from_be_bytes([high, low]) {
+            0x0800 => EtherType::Ipv4,
+            0x0806 => EtherType::Arp,
+            _ => {
+                self.counters.protocol += 1;
+                return None;
+            }
+        };
+        Some(FrameIn { from, to, kind, payload })
+    }
+
+    /// Queues a frame with `length` bytes of payload that `fill` writes.
+    ///
+    /// # Errors
+    /// [`FullRing`]; `fill` was not called.
+    pub fn transmit<R>(
+        &mut self,
+        to: Mac,
+        kind: EtherType,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, FullRing> {
+        let from = self.mac;
+        self.frames.transmit(HEADER + length, |frame| {
+            frame[..6].copy_from_slice(&to);
+            frame[6..12].copy_from_slice(&from);
+            frame[12..HEADER].copy_from_slice(&kind.number().to_be_bytes());
+            fill(&mut frame[HEADER..])
+        })
+    }
+
+    /// As [`transmit`](Self::transmit), for replies that may be lost: counts those that are.
+    pub fn reply(&mut self, to: Mac, kind: EtherType, length: usize, fill: impl FnOnce(&mut [u8])) {
+        if self.transmit(to, kind, length, fill).is_err() {
+            self.counters.replies_dropped += 1;
+        }
+    }
+}
+
+/// Multicast or broadcast.
+pub(crate) const fn is_group(mac: Mac) -> bool {
+    mac[0] & 1 != 0
+}

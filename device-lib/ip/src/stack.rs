@@ -1,0 +1,260 @@
+//! The whole network of one instance: what is below the handles, without input or output.
+
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::task::Waker;
+
+use log::info;
+use smoltcp::wire::IpProtocol;
+use unik::interface::{Entropy, Frames};
+use unik::start::{Listen, Protocol};
+use unik::time::Instant;
+
+#[cfg(feature = "dhcp")]
+use crate::dhcp::{CLIENT_PORT, Client, Event, SERVER_PORT};
+#[cfg(feature = "icmp")]
+use crate::icmp::Icmp;
+use crate::link::EtherType;
+use crate::lower::{Addressing, Lower, PacketIn};
+#[cfg(feature = "tcp")]
+use crate::tcp::Tcp;
+#[cfg(feature = "udp")]
+use crate::udp::{Delivery, Ports};
+use crate::{Counters, Options};
+
+/// What the handles and the driver share.
+pub(crate) type Shared<F, E> = Rc<RefCell<Stack<F, E>>>;
+
+/// The network, as services are given it: implements `Tcp` and `Udp` as its parts have them.
+#[derive(Debug)]
+pub struct Handle<F: Frames, E: Entropy>(Shared<F, E>);
+
+impl<F: Frames, E: Entropy> Clone for Handle<F, E> {
+    fn clone(&self) -> Self {
+        Handle(self.0.clone())
+    }
+}
+
+impl<F: Frames, E: Entropy> Handle<F, E> {
+    pub(crate) fn new(shared: Shared<F, E>) -> Self {
+        Handle(shared)
+    }
+
+    #[cfg(any(feature = "tcp", feature = "udp"))]
+    pub(crate) fn shared(&self) -> &Shared<F, E> {
+        &self.0
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.0.borrow().lower.link.counters
+    }
+}
+
+/// The network.
+#[derive(Debug)]
+pub(crate) struct Stack<F: Frames, E: Entropy> {
+    pub lower: Lower<F, E>,
+    instance: &'static str,
+    #[cfg_attr(not(any(feature = "tcp", feature = "udp")), expect(dead_code))]
+    listens: &'static [Listen],
+    driver: Option<Waker>,
+    #[cfg(feature = "icmp")]
+    icmp: Icmp,
+    #[cfg(feature = "udp")]
+    pub udp: Ports,
+    #[cfg(feature = "tcp")]
+    pub tcp: Tcp,
+    #[cfg(feature = "dhcp")]
+    dhcp: Option<Client>,
+}
+
+impl<F: Frames, E: Entropy> Stack<F, E> {
+    /// A network on `frames` with a fixed address, or with none until DHCP has one.
+    pub fn new(
+        instance: &'static str,
+        options: &'static Options,
+        listens: &'static [Listen],
+        addressing: Option<Addressing>,
+        frames: F,
+        entropy: E,
+    ) -> Self {
+        let lower = Lower::new(frames, entropy, addressing);
+        Stack {
+            instance,
+            listens,
+            driver: None,
+            #[cfg(feature = "icmp")]
+            icmp: Icmp::new(),
+            #[cfg(feature = "udp")]
+            udp: Ports::new(options.udp_buffer),
+            #[cfg(feature = "tcp")]
+            tcp: Tcp::new(options, &lower),
+            #[cfg(feature = "dhcp")]
+            dhcp: addressing.is_none().then(|| Client::new(lower.link.mac, options.hostname)),
+            lower,
+        }
+    }
+
+    /// Whether a service of the plan listens there.
+    #[cfg(any(feature = "tcp", feature = "udp"))]
+    pub fn is_declared(&self, protocol: Protocol, port: u16) -> bool {
+        self.listens.iter().any(|listen| (listen.protocol, listen.port) == (protocol, port))
+    }
+
+    /// Gives the driver a turn as soon as the running task has ended its own.
+    pub fn wake_driver(&mut self) {
+        if let Some(waker) = self.driver.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whom [`wake_driver`](Self::wake_driver) wakes, once.
+    pub fn set_driver(&mut self, waker: &Waker) {
+        match &mut self.driver {
+            Some(driver) => driver.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// Takes up to `most` received frames; returns how many there were.
+    pub fn receive(&mut self, most: usize, now: Instant) -> usize {
+        self.lower.now = now;
+        for count in 0..most {
+            let Some(frame) = self.lower.link.frames.receive() else { return count };
+            self.receive_frame(&frame, now);
+            self.lower.link.frames.release(frame);
+        }
+        most
+    }
+
+    fn receive_frame(&mut self, frame: &[u8], now: Instant) {
+        let Some(frame) = self.lower.link.parse(frame) else { return };
+        if frame.kind == EtherType::Arp {
+            self.lower.receive_arp(&frame, now);
+            return;
+        }
+        let Some(packet) = self.lower.parse(&frame) else { return };
+        match packet.protocol {
+            #[cfg(feature = "tcp")]
+            IpProtocol::Tcp if packet.to_us => self.tcp.receive(&mut self.lower, &packet, now),
+            #[cfg(any(feature = "udp", feature = "dhcp"))]
+            IpProtocol::Udp => self.receive_datagram(&packet, now),
+            #[cfg(feature = "icmp")]
+            IpProtocol::Icmp => self.icmp.receive(&mut self.lower, &packet),
+            _ => self.lower.link.counters.protocol += 1,
+        }
+    }
+
+    #[cfg(any(feature = "udp", feature = "dhcp"))]
+    fn receive_datagram(&mut self, packet: &PacketIn<'_>, now: Instant) {
+        let Some(datagram) = crate::datagram::parse(&mut self.lower, packet) else { return };
+        #[cfg(feature = "dhcp")]
+        if (datagram.to_port, datagram.from_port) == (CLIENT_PORT, SERVER_PORT) {
+            let event = self.dhcp.as_mut().and_then(|client| client.receive(datagram.data, now));
+            self.apply(event);
+            return;
+        }
+        if self.lower.addressing.is_none() {
+            self.lower.link.counters.not_ours += 1;
+            return;
+        }
+        #[cfg(feature = "udp")]
+        if self.udp.deliver(&mut self.lower, packet.from, &datagram) == Delivery::Done {
+            return;
+        }
+        let _ = now;
+        self.lower.link.counters.udp_refused += 1;
+        #[cfg(feature = "icmp")]
+        if packet.to_us {
+            self.icmp.port_unreachable(&mut self.lower, packet, now);
+        }
+    }
+
+    /// Sends what there is to send, as far as the ring has room, and notifies the device once.
+    pub fn send(&mut self, now: Instant) {
+        self.lower.now = now;
+        #[cfg(feature = "dhcp")]
+        self.run_dhcp(now);
+        if let Some(own) = self.lower.addressing {
+            let lower = &mut self.lower;
+            lower.neighbours_changed |= lower.neighbours.poll(&mut lower.link, own.address, now);
+        }
+        let changed = core::mem::take(&mut self.lower.neighbours_changed);
+        #[cfg(feature = "tcp")]
+        self.tcp.send(&mut self.lower, changed, now);
+        // A neighbour that TCP has just begun to wait for is asked for at once.
+        if let Some(own) = self.lower.addressing {
+            let lower = &mut self.lower;
+            lower.neighbours_changed |= lower.neighbours.poll(&mut lower.link, own.address, now);
+        }
+        self.lower.link.frames.flush();
+        self.lower.wake_waiters(changed);
+    }
+
+    /// When [`send`](Self::send) has something to do, if nothing else happens.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.lower.neighbours.next_deadline(),
+            #[cfg(feature = "tcp")]
+            self.tcp.next_deadline(),
+            #[cfg(feature = "dhcp")]
+            self.dhcp.as_ref().map(Client::next_deadline),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    #[cfg(feature = "dhcp")]
+    fn run_dhcp(&mut self, now: Instant) {
+        use core::net::SocketAddrV4;
+
+        use crate::link::BROADCAST;
+        use crate::lower::Hop;
+
+        let Some(client) = self.dhcp.as_mut().filter(|client| client.next_deadline() <= now) else { return };
+        // Without randomness the transaction is one that others may guess: still an address.
+        let random = self.lower.random().unwrap_or(now.as_nanos());
+        let (message, event) = client.poll(now, random);
+        if let Some(message) = message {
+            let station = match message.to.is_broadcast() {
+                true => Hop::To(BROADCAST),
+                false => self.lower.hop(message.to, now),
+            };
+            // A message that can't go now is repeated like one that was lost.
+            if let Hop::To(station) = station {
+                let from = SocketAddrV4::new(message.from, CLIENT_PORT);
+                let to = SocketAddrV4::new(message.to, SERVER_PORT);
+                if !crate::datagram::transmit(&mut self.lower, station, from, to, &message.data) {
+                    self.lower.link.counters.replies_dropped += 1;
+                }
+            }
+        }
+        self.apply(event);
+    }
+
+    #[cfg(feature = "dhcp")]
+    fn apply(&mut self, event: Option<Event>) {
+        let addressing = match event {
+            None => return,
+            Some(Event::Bound(addressing)) => Some(addressing),
+            Some(Event::Lost) => None,
+        };
+        match addressing {
+            Some(own) => info!("{}: address {}/{} by DHCP", self.instance, own.address, own.prefix),
+            None => info!("{}: the DHCP lease has ended", self.instance),
+        }
+        self.set_addressing(addressing);
+    }
+
+    /// Changes our address: the connections of the old one are no more.
+    #[cfg(feature = "dhcp")]
+    pub fn set_addressing(&mut self, addressing: Option<Addressing>) {
+        self.lower.neighbours.clear();
+        self.lower.addressing = addressing;
+        self.lower.neighbours_changed = true;
+        #[cfg(feature = "tcp")]
+        self.tcp.change_address(&self.lower);
+        self.lower.wake_waiters(true);
+    }
+}

@@ -1,0 +1,172 @@
+//! One connection with its buffers, and the memory that all of them may take.
+
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{self, State};
+use unik::interface::StreamError;
+use unik::time::Instant;
+
+use super::engine::Sent;
+use super::segment::Key;
+
+/// What a connection costs beside its buffers.
+const OVERHEAD: usize = 1024;
+/// Bytes of each buffer of a connection when memory is scarce.
+const SMALL: usize = 2048;
+
+/// Who holds a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody yet: it waits to be accepted.
+    Listener,
+    /// A service.
+    Stream,
+    /// Nobody any more: it goes when it has ended.
+    Orphan,
+}
+
+/// A connection.
+pub(crate) struct Flow {
+    pub key: Key,
+    pub sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    pub owner: Owner,
+    /// Why it broke, if it did.
+    pub error: Option<StreamError>,
+    /// It has something to do and stands in the queue for that.
+    pub dirty: bool,
+    /// Its place among the timers.
+    pub timer: Option<Instant>,
+    /// When it is given up, whatever state it is in.
+    pub deadline: Option<Instant>,
+    /// The last segment that was sent.
+    pub sent: Option<Sent>,
+    /// It has ended: no segment is its any more.
+    pub over: bool,
+    /// What it was charged for.
+    pub cost: usize,
+}
+
+impl Flow {
+    pub fn new(key: Key, (sockets, handle): (SocketSet<'static>, SocketHandle), owner: Owner, cost: usize) -> Self {
+        Flow {
+            key,
+            sockets,
+            handle,
+            owner,
+            error: None,
+            dirty: false,
+            timer: None,
+            deadline: None,
+            sent: None,
+            over: false,
+            cost,
+        }
+    }
+
+    pub fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.sockets.get_mut(self.handle)
+    }
+
+    pub fn state(&self) -> State {
+        self.sockets.get::<tcp::Socket<'static>>(self.handle).state()
+    }
+
+    /// Whether smoltcp has nothing to do with it any more. In TIME-WAIT that is so once the
+    /// peer's FIN was acknowledged: the rest is for the table of such connections.
+    pub fn has_ended(&self) -> bool {
+        let socket = self.sockets.get::<tcp::Socket<'static>>(self.handle);
+        match socket.state() {
+            State::Closed => socket.remote_endpoint().is_none(),
+            State::TimeWait => true,
+            _ => false,
+        }
+    }
+
+    /// Whether our FIN was acknowledged or everything is over.
+    pub fn is_closed_by_us(&self) -> bool {
+        matches!(self.state(), State::FinWait2 | State::TimeWait | State::Closed)
+    }
+}
+
+impl core::fmt::Debug for Flow {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Flow").field("key", &self.key).field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// The memory that connections may take.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: usize,
+    limit: usize,
+    /// Bytes of each buffer while memory is plenty.
+    plenty: usize,
+}
+
+impl Budget {
+    pub fn new(limit: usize, plenty: usize) -> Self {
+        Budget { used: 0, limit, plenty }
+    }
+
+    /// Charges for a new connection: the size of each of its buffers and what it costs.
+    pub fn take(&mut self) -> Option<(usize, usize)> {
+        let size = if self.used < self.limit / 4 { self.plenty } else { self.plenty.min(SMALL) };
+        let cost = 2 * size + OVERHEAD;
+        if self.used + cost > self.limit {
+            return None;
+        }
+        self.used += cost;
+        Some((size, cost))
+    }
+
+    pub fn give_back(&mut self, cost: usize) {
+        self.used -= cost;
+    }
+
+    #[cfg(test)]
+    pub fn used(&self) -> usize {
+        self.used
+    }
+}
+
+/// Connections in numbered places, which are used again.
+#[derive(Debug, Default)]
+pub(crate) struct Flows {
+    places: alloc::vec::Vec<Option<alloc::boxed::Box<Flow>>>,
+    free: alloc::vec::Vec<u32>,
+}
+
+impl Flows {
+    pub fn insert(&mut self, flow: Flow) -> u32 {
+        let flow = Some(alloc::boxed::Box::new(flow));
+        match self.free.pop() {
+            Some(slot) => {
+                self.places[slot as usize] = flow;
+                slot
+            }
+            None => {
+                self.places.push(flow);
+                (self.places.len() - 1) as u32
+            }
+        }
+    }
+
+    pub fn get(&mut self, slot: u32) -> Option<&mut Flow> {
+        self.places.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    pub fn remove(&mut self, slot: u32) -> Option<Flow> {
+        let flow = self.places.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some(*flow)
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// The numbers of all connections.
+    pub fn slots(&self) -> alloc::vec::Vec<u32> {
+        (0..self.places.len() as u32).filter(|slot| self.places[*slot as usize].is_some()).collect()
+    }
+}

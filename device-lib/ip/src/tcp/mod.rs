@@ -1,0 +1,598 @@
+//! TCP (RFC 9293): which segment belongs to which connection, and when each has its turn.
+
+mod bounded;
+mod engine;
+mod flow;
+mod segment;
+mod stream;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::task::Waker;
+
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{self, State};
+use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
+use unik::interface::{ConnectError, Entropy, Frames, StreamError};
+use unik::time::{Duration, Instant};
+
+use crate::Options;
+use crate::link::{EtherType, Mac};
+use crate::lower::{Hop, Lower, PacketIn};
+use bounded::{Bounded, HalfOpen, TimeWait};
+use engine::{Engine};
+use flow::{Budget, Flow, Flows, Owner};
+use segment::{Key, Segment, Syn, acknowledgement, is_after};
+
+pub use stream::{Listener, Stream};
+
+/// Handshakes that are remembered, and for how long (RFC 9293 gives no number).
+const HALF_OPEN: usize = 4096;
+const HALF_OPEN_AGE: Duration = Duration::from_secs(30);
+/// Connections in TIME-WAIT, and for how long: twice the maximum segment lifetime that
+/// Linux assumes.
+const TIME_WAIT: usize = 4096;
+const TIME_WAIT_AGE: Duration = Duration::from_secs(60);
+/// Connections of a port that no service has accepted yet.
+const BACKLOG: usize = 1024;
+/// How long a peer has to answer our SYN, and how long to close after us.
+const CONNECT: Duration = Duration::from_secs(30);
+const LINGER: Duration = Duration::from_secs(60);
+/// Segments that one connection sends before the others have their turn.
+const BURST: usize = 64;
+/// When to look again at a connection that says "now" but sends nothing.
+const LATER: Duration = Duration::from_millis(10);
+/// How many ports are tried for a connection of ours.
+const EPHEMERAL_TRIES: u32 = 64;
+const FIRST_EPHEMERAL: u16 = 49152;
+
+/// All connections of a network.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    engine: Engine,
+    flows: Flows,
+    /// Which connection a segment belongs to.
+    table: BTreeMap<Key, u32>,
+    half_open: Bounded<HalfOpen>,
+    /// Half-open connections whose SYN-ACK found no room in the transmit ring.
+    unanswered: VecDeque<(Key, Mac)>,
+    time_wait: Bounded<TimeWait>,
+    listeners: BTreeMap<u16, Backlog>,
+    /// Connections with something to do, in the order of their turns.
+    dirty: VecDeque<u32>,
+    timers: BTreeSet<(Instant, u32)>,
+    /// Connections whose peer's station isn't known yet.
+    waiting: Vec<u32>,
+    budget: Budget,
+    most: usize,
+    /// A connection without buffers to speak of, in which handshakes are begun.
+    scratch: (SocketSet<'static>, SocketHandle),
+}
+
+/// A port that a service listens on.
+#[derive(Debug, Default)]
+struct Backlog {
+    ready: VecDeque<u32>,
+    waker: Option<Waker>,
+}
+
+impl Tcp {
+    pub fn new<F: Frames, E: Entropy>(options: &Options, lower: &Lower<F, E>) -> Self {
+        let offload = lower.link.frames.checksums().transmit;
+        let address = lower.addressing.map(|own| own.address);
+        // Its receive buffer is what the peer is promised: that of a real connection.
+        let scratch = new_sockets(options.tcp_buffer, 1);
+        Tcp {
+            engine: Engine::new(lower.mtu(), offload, address),
+            flows: Flows::default(),
+            table: BTreeMap::new(),
+            half_open: Bounded::new(HALF_OPEN, HALF_OPEN_AGE),
+            unanswered: VecDeque::new(),
+            time_wait: Bounded::new(TIME_WAIT, TIME_WAIT_AGE),
+            listeners: BTreeMap::new(),
+            dirty: VecDeque::new(),
+            timers: BTreeSet::new(),
+            waiting: Vec::new(),
+            budget: Budget::new(options.tcp_memory, options.tcp_buffer),
+            most: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
+            scratch,
+        }
+    }
+
+    /// Takes a segment that was sent to us.
+    pub fn receive<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, packet: &PacketIn<'_>, now: Instant) {
+        let Some(segment) = Segment::parse(lower, packet) else { return };
+        if let Some(&slot) = self.table.get(&segment.key) {
+            self.feed(lower, slot, packet, segment.rst, now);
+        } else if let Some(half_open) = self.half_open.find(&segment.key) {
+            self.complete(lower, half_open, &segment, packet, now);
+        } else if let Some(ended) = self.time_wait.find(&segment.key) {
+            self.remind(lower, ended, &segment, packet, now);
+        } else {
+            self.begin(lower, &segment, packet, now);
+        }
+    }
+
+    /// A segment of an existing connection.
+    fn feed<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        slot: u32,
+        packet: &PacketIn<'_>,
+        rst: bool,
+        now: Instant,
+    ) {
+        let Some(flow) = self.flows.get(slot) else { return };
+        let before = flow.state();
+        let polled = self.engine.receive(&mut lower.link, packet.mac, &mut flow.sockets, packet.packet, now);
+        flow.sent = polled.sent.or(flow.sent);
+        if flow.state() == State::Closed && before != State::Closed {
+            // In LAST-ACK this is how it should end.
+            if before != State::LastAck || rst {
+                flow.error.get_or_insert(StreamError::Reset);
+            }
+        }
+        // Whoever sends to a service that has gone learns that it has (RFC 1122, 4.2.2.13).
+        if flow.owner == Owner::Orphan && flow.socket().can_recv() {
+            flow.socket().abort();
+        }
+        self.mark(slot);
+    }
+
+    /// A segment of a connection that doesn't exist.
+    fn begin<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        segment: &Segment<'_>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
+        let is_request = segment.syn && segment.acknowledgement.is_none();
+        if !is_request || !self.listeners.contains_key(&segment.key.port) {
+            lower.link.counters.tcp_refused += 1;
+            self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
+            return;
+        }
+        if self.flows.len() >= self.most {
+            lower.link.counters.connections_refused += 1;
+            return;
+        }
+        // Without randomness there are no connections: guessable sequence numbers let anybody in.
+        let Some(seed) = lower.random() else {
+            lower.link.counters.connections_refused += 1;
+            return;
+        };
+        self.answer(lower, segment.key, segment.as_syn(), seed, packet, now);
+    }
+
+    /// Answers a SYN and remembers the handshake.
+    fn answer<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        key: Key,
+        syn: Syn,
+        seed: u64,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
+        let (sockets, handle) = &mut self.scratch;
+        begin_listening(sockets.get_mut(*handle), key.port);
+        let has_room = lower.link.frames.can_transmit();
+        let link = has_room.then_some((&mut lower.link, packet.mac));
+        let Some(sent) = self.engine.answer_syn(link, seed, sockets, &syn.packet(key, packet.to), now) else {
+            lower.link.counters.replies_dropped += 1;
+            return;
+        };
+        if !has_room && self.unanswered.len() < HALF_OPEN {
+            self.unanswered.push_back((key, packet.mac));
+        }
+        let half_open = HalfOpen { syn, seed, sequence: sent.sequence };
+        if self.half_open.insert(key, half_open, now) {
+            lower.link.counters.half_open_evicted += 1;
+        }
+    }
+
+    /// Answers those SYNs that found no room when they came: thousands at once are more than
+    /// a ring holds.
+    fn answer_late<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, now: Instant) {
+        let Some(own) = lower.addressing else { return self.unanswered.clear() };
+        while !self.unanswered.is_empty() && lower.link.frames.can_transmit() {
+            let Some((key, station)) = self.unanswered.pop_front() else { return };
+            let Some(half_open) = self.half_open.find(&key) else { continue };
+            let (sockets, handle) = &mut self.scratch;
+            begin_listening(sockets.get_mut(*handle), key.port);
+            let syn = half_open.syn.packet(key, own.address);
+            self.engine.answer_syn(Some((&mut lower.link, station)), half_open.seed, sockets, &syn, now);
+        }
+    }
+
+    /// A segment of a half-open connection.
+    fn complete<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        half_open: HalfOpen,
+        segment: &Segment<'_>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
+        let key = segment.key;
+        let next = half_open.syn.sequence.wrapping_add(1);
+        if segment.rst {
+            // RFC 5961, section 3.2: only the exact number counts.
+            if segment.sequence == next {
+                self.half_open.remove(&key);
+            }
+            return;
+        }
+        if segment.syn {
+            // Sent again because our answer was lost; or begun anew.
+            let seed = match segment.sequence == half_open.syn.sequence {
+                true => Some(half_open.seed),
+                false => lower.random(),
+            };
+            if let Some(seed) = seed {
+                self.answer(lower, key, segment.as_syn(), seed, packet, now);
+            }
+            return;
+        }
+        if segment.acknowledgement != Some(half_open.sequence.wrapping_add(1)) {
+            lower.link.counters.tcp_refused += 1;
+            self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
+            return;
+        }
+        if self.listeners.get(&key.port).is_none_or(|backlog| backlog.ready.len() >= BACKLOG) {
+            // It stays half-open: the peer will try again.
+            lower.link.counters.backlog_full += 1;
+            return;
+        }
+        let Some(slot) = self.open(key, Owner::Listener) else {
+            lower.link.counters.connections_refused += 1;
+            return;
+        };
+        self.half_open.remove(&key);
+        lower.saw(packet);
+        let Some(flow) = self.flows.get(slot) else { return };
+        begin_listening(flow.socket(), key.port);
+        let syn = half_open.syn.packet(key, packet.to);
+        let sent = self.engine.answer_syn::<F>(None, half_open.seed, &mut flow.sockets, &syn, now);
+        if sent.map(|sent| sent.sequence) != Some(half_open.sequence) {
+            // The same seed gives the same number; were it otherwise, there is no connection.
+            lower.link.counters.connections_refused += 1;
+            self.free(slot);
+            return;
+        }
+        self.feed(lower, slot, packet, false, now);
+        if let Some(backlog) = self.listeners.get_mut(&key.port) {
+            backlog.ready.push_back(slot);
+            if let Some(waker) = backlog.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// A segment of a connection in TIME-WAIT (RFC 9293, section 3.10.7.4).
+    fn remind<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        ended: TimeWait,
+        segment: &Segment<'_>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
+        let expected = ended.last.acknowledgement;
+        if segment.rst {
+            if segment.sequence == expected {
+                self.time_wait.remove(&segment.key);
+            }
+        } else if segment.syn && segment.acknowledgement.is_none() && is_after(segment.sequence, expected.wrapping_sub(1)) {
+            // A new connection from the same port, with numbers that the old one can't have.
+            self.time_wait.remove(&segment.key);
+            self.begin(lower, segment, packet, now);
+        } else if segment.syn || segment.fin || segment.length > 0 {
+            let reply = acknowledgement(segment.key, packet.to, ended.last.sequence, expected);
+            lower.link.reply(packet.mac, EtherType::Ipv4, reply.len(), |bytes| bytes.copy_from_slice(&reply));
+        }
+    }
+
+    /// Makes a connection, if there is room and memory for one.
+    fn open(&mut self, key: Key, owner: Owner) -> Option<u32> {
+        if self.flows.len() >= self.most {
+            return None;
+        }
+        let (size, cost) = self.budget.take()?;
+        let Some(sockets) = engine::socket(size, size) else {
+            self.budget.give_back(cost);
+            return None;
+        };
+        let slot = self.flows.insert(Flow::new(key, sockets, owner, cost));
+        self.table.insert(key, slot);
+        Some(slot)
+    }
+
+    /// Begins a connection of ours to `to`.
+    fn connect<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        to: core::net::SocketAddrV4,
+    ) -> Result<u32, ConnectError> {
+        let now = lower.now;
+        let own = lower.addressing.ok_or(ConnectError::Unreachable)?.address;
+        if to.port() == 0 || lower.hop(*to.ip(), now) == Hop::Unreachable {
+            return Err(ConnectError::Unreachable);
+        }
+        let key = (0..EPHEMERAL_TRIES)
+            .filter_map(|_| lower.random())
+            .map(|random| FIRST_EPHEMERAL | random as u16)
+            .map(|port| Key { peer: *to.ip(), peer_port: to.port(), port })
+            .find(|key| {
+                !self.table.contains_key(key)
+                    && self.half_open.find(key).is_none()
+                    && self.time_wait.find(key).is_none()
+                    && !self.listeners.contains_key(&key.port)
+            })
+            .ok_or(ConnectError::Resources)?;
+        let seed = lower.random().ok_or(ConnectError::Resources)?;
+        let slot = self.open(key, Owner::Stream).ok_or(ConnectError::Resources)?;
+        let mut interface = self.engine.seeded(seed, now);
+        let flow = self.flows.get(slot).ok_or(ConnectError::Resources)?;
+        let remote = IpEndpoint::new(IpAddress::Ipv4(key.peer), key.peer_port);
+        let local = IpListenEndpoint { addr: Some(IpAddress::Ipv4(own)), port: key.port };
+        let begun = flow.socket().connect(interface.context(), remote, local);
+        flow.deadline = Some(now + CONNECT);
+        if begun.is_err() {
+            self.free(slot);
+            return Err(ConnectError::Unreachable);
+        }
+        self.mark(slot);
+        Ok(slot)
+    }
+
+    /// Lets every connection that has something to do have its turn, as far as the ring has room.
+    /// `neighbours_changed`: those that wait for a neighbour try again.
+    pub fn send<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, neighbours_changed: bool, now: Instant) {
+        self.half_open.expire(now);
+        self.time_wait.expire(now);
+        self.answer_late(lower, now);
+        if neighbours_changed {
+            self.dirty.extend(self.waiting.drain(..));
+        }
+        while let Some(&(deadline, slot)) = self.timers.first() {
+            if deadline > now {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(flow) = self.flows.get(slot) {
+                flow.timer = None;
+            }
+            self.mark(slot);
+        }
+        // Those that are marked meanwhile have their turn the next time.
+        for _ in 0..self.dirty.len() {
+            let Some(slot) = self.dirty.pop_front() else { break };
+            if self.send_one(lower, slot, now).is_err() {
+                self.dirty.push_front(slot);
+                return;
+            }
+        }
+    }
+
+    /// One connection's turn.
+    fn send_one<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, slot: u32, now: Instant) -> Result<(), Blocked> {
+        let Some(flow) = self.flows.get(slot) else { return Ok(()) };
+        if flow.over {
+            flow.dirty = false;
+            return Ok(());
+        }
+        if flow.deadline.is_some_and(|deadline| deadline <= now) {
+            flow.error.get_or_insert(StreamError::TimedOut);
+            flow.deadline = None;
+            flow.socket().abort();
+        }
+        let station = match lower.hop(flow.key.peer, now) {
+            Hop::To(station) => station,
+            Hop::Wait => {
+                // It stays dirty: nothing else gives it a turn before the neighbour is known or
+                // given up, which is a matter of seconds.
+                self.waiting.push(slot);
+                return Ok(());
+            }
+            Hop::Unreachable => {
+                // Not even a RST would arrive.
+                flow.error.get_or_insert(StreamError::TimedOut);
+                self.end(slot, now);
+                return Ok(());
+            }
+        };
+        let before = flow.state();
+        let mut more = true;
+        for _ in 0..BURST {
+            let Some(polled) = self.engine.send(&mut lower.link, station, &mut flow.sockets, now) else {
+                more = false;
+                break;
+            };
+            if polled.blocked {
+                return Err(Blocked);
+            }
+            flow.sent = polled.sent.or(flow.sent);
+        }
+        if flow.state() == State::Closed && before != State::Closed {
+            flow.error.get_or_insert(StreamError::TimedOut);
+        }
+        flow.dirty = false;
+        if more {
+            self.mark(slot);
+            return Ok(());
+        }
+        if flow.has_ended() {
+            self.end(slot, now);
+            return Ok(());
+        }
+        match flow.state() {
+            State::SynSent => {}
+            _ if flow.owner == Owner::Orphan => {
+                flow.deadline.get_or_insert(now + LINGER);
+            }
+            State::FinWait1 | State::Closing | State::LastAck => {
+                flow.deadline.get_or_insert(now + LINGER);
+            }
+            // A service may go on reading for as long as the peer sends.
+            _ => flow.deadline = None,
+        }
+        let next = self.engine.next_deadline(&flow.sockets, now);
+        let next = next.map(|next| if next <= now { now + LATER } else { next });
+        let deadline = [next, flow.deadline].into_iter().flatten().min();
+        self.schedule(slot, deadline);
+        Ok(())
+    }
+
+    /// When [`send`](Self::send) has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let timer = self.timers.first().map(|(deadline, _)| *deadline);
+        [timer, self.half_open.next_deadline(), self.time_wait.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Our address has changed: what was before is gone, without a word to the peers.
+    #[cfg(feature = "dhcp")]
+    pub fn change_address<F: Frames, E: Entropy>(&mut self, lower: &Lower<F, E>) {
+        self.half_open.clear();
+        self.unanswered.clear();
+        self.time_wait.clear();
+        for slot in self.flows.slots() {
+            if let Some(flow) = self.flows.get(slot) {
+                flow.error.get_or_insert(StreamError::Reset);
+            }
+            self.end(slot, lower.now);
+        }
+        self.time_wait.clear();
+        self.engine.set_address(lower.addressing.map(|own| own.address));
+    }
+
+    /// Puts a connection into the queue of those with something to do.
+    fn mark(&mut self, slot: u32) {
+        if let Some(flow) = self.flows.get(slot)
+            && !core::mem::replace(&mut flow.dirty, true)
+        {
+            self.dirty.push_back(slot);
+        }
+    }
+
+    /// Gives a connection its turn at `deadline` at the latest. A timer that is earlier stays
+    /// where it is: to look too early costs less than to move it with every segment.
+    fn schedule(&mut self, slot: u32, deadline: Option<Instant>) {
+        let (Some(flow), Some(deadline)) = (self.flows.get(slot), deadline) else { return };
+        match flow.timer {
+            Some(timer) if timer <= deadline => return,
+            Some(timer) => {
+                self.timers.remove(&(timer, slot));
+            }
+            None => {}
+        }
+        flow.timer = Some(deadline);
+        self.timers.insert((deadline, slot));
+    }
+
+    /// A connection has ended: no segment is its any more. Its holder may still read what it
+    /// received; if there is none, it goes.
+    fn end(&mut self, slot: u32, now: Instant) {
+        let Some(flow) = self.flows.get(slot) else { return };
+        if core::mem::replace(&mut flow.over, true) {
+            return;
+        }
+        let (key, owner, sent, timer) = (flow.key, flow.owner, flow.sent, flow.timer.take());
+        let in_time_wait = flow.state() == State::TimeWait;
+        if !in_time_wait {
+            // Wakes who waits for it.
+            flow.socket().abort();
+        }
+        if let Some(timer) = timer {
+            self.timers.remove(&(timer, slot));
+        }
+        if self.table.get(&key) == Some(&slot) {
+            self.table.remove(&key);
+        }
+        if let (true, Some(last)) = (in_time_wait, sent) {
+            self.time_wait.insert(key, TimeWait { last }, now);
+        }
+        if owner == Owner::Orphan {
+            self.free(slot);
+        }
+    }
+
+    /// Forgets a connection at once.
+    fn free(&mut self, slot: u32) {
+        let Some(flow) = self.flows.remove(slot) else { return };
+        if let Some(timer) = flow.timer {
+            self.timers.remove(&(timer, slot));
+        }
+        if self.table.get(&flow.key) == Some(&slot) {
+            self.table.remove(&flow.key);
+        }
+        self.budget.give_back(flow.cost);
+    }
+
+    /// Nobody holds a connection any more: what wasn't closed is reset.
+    fn abandon(&mut self, slot: u32) {
+        let Some(flow) = self.flows.get(slot) else { return };
+        flow.owner = Owner::Orphan;
+        if flow.over {
+            self.free(slot);
+            return;
+        }
+        if !is_closing(flow.state()) || flow.socket().can_recv() {
+            flow.socket().abort();
+        }
+        // How long it may linger is decided at its turn.
+        flow.deadline = None;
+        self.mark(slot);
+    }
+
+    /// Closes a port: what was not accepted is reset.
+    fn unlisten(&mut self, port: u16) {
+        let Some(backlog) = self.listeners.remove(&port) else { return };
+        self.half_open.retain(|key| key.port != port);
+        for slot in backlog.ready {
+            self.abandon(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Tcp {
+    pub fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    pub fn half_open_count(&self) -> usize {
+        self.half_open.len()
+    }
+
+    pub fn time_wait_count(&self) -> usize {
+        self.time_wait.len()
+    }
+
+    /// Nothing of any connection is left, but what TIME-WAIT remembers.
+    pub fn assert_clean(&self) {
+        assert_eq!((self.flows.len(), self.table.len(), self.timers.len()), (0, 0, 0));
+        assert_eq!((self.budget.used(), self.waiting.len()), (0, 0));
+        assert!(self.listeners.values().all(|backlog| backlog.ready.is_empty()));
+    }
+}
+
+/// The transmit ring is full.
+struct Blocked;
+
+/// Whether our half is closed, or about to be.
+const fn is_closing(state: State) -> bool {
+    matches!(state, State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck | State::TimeWait)
+}
+
+fn begin_listening(socket: &mut tcp::Socket<'static>, port: u16) {
+    socket.abort();
+    // A closed socket listens to any port but 0, and no segment to port 0 gets here.
+    let _ = socket.listen(port);
+}
+
+/// A connection's sockets of which at least the first must be had.
+fn new_sockets(receive: usize, transmit: usize) -> (SocketSet<'static>, SocketHandle) {
+    engine::socket(receive, transmit).expect("memory for one connection when the network starts")
+}

@@ -1,0 +1,177 @@
+//! UDP (RFC 768): bound ports with bounded queues.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::task::{Context, Poll, Waker};
+
+use unik::interface::{BindError, Entropy, Frames, SendError, Udp, UdpSocket};
+use unik::start::Protocol;
+
+use crate::datagram::{Datagram, HEADER, transmit};
+use crate::lower::{Hop, IPV4_HEADER, Lower, wait};
+use crate::stack::{Handle, Shared};
+
+/// What a datagram costs beside its bytes.
+const OVERHEAD: usize = 64;
+/// The first port for clients (RFC 6335, section 6).
+const FIRST_EPHEMERAL: u16 = 49152;
+/// How many ports are tried for a client.
+const EPHEMERAL_TRIES: u32 = 64;
+/// The most ports that clients have at one time.
+const MOST_PORTS: usize = 1024;
+
+/// The bound ports.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    ports: BTreeMap<u16, Port>,
+    /// Bytes that each may keep.
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Port {
+    queue: VecDeque<(SocketAddrV4, Vec<u8>)>,
+    bytes: usize,
+    waker: Option<Waker>,
+}
+
+/// What became of a received datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Done,
+    /// Nobody has the port.
+    NoPort,
+}
+
+impl Ports {
+    pub fn new(limit: usize) -> Self {
+        Ports { ports: BTreeMap::new(), limit }
+    }
+
+    /// Puts a datagram into the queue of its port; drops and counts what has no room.
+    pub fn deliver<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        from: Ipv4Addr,
+        datagram: &Datagram<'_>,
+    ) -> Delivery {
+        let Some(port) = self.ports.get_mut(&datagram.to_port) else { return Delivery::NoPort };
+        let cost = datagram.data.len() + OVERHEAD;
+        let mut data = Vec::new();
+        let room = port.bytes + cost <= self.limit
+            && data.try_reserve_exact(datagram.data.len()).is_ok()
+            && port.queue.try_reserve(1).is_ok();
+        if !room {
+            lower.link.counters.udp_overflow += 1;
+            return Delivery::Done;
+        }
+        data.extend_from_slice(datagram.data);
+        port.bytes += cost;
+        port.queue.push_back((SocketAddrV4::new(from, datagram.from_port), data));
+        if let Some(waker) = port.waker.take() {
+            waker.wake();
+        }
+        Delivery::Done
+    }
+
+    fn poll_receive(&mut self, number: u16, buffer: &mut [u8], cx: &Context<'_>) -> Poll<(usize, SocketAddr)> {
+        let Some(port) = self.ports.get_mut(&number) else { return Poll::Pending };
+        let Some((from, data)) = port.queue.pop_front() else {
+            port.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        port.bytes -= data.len() + OVERHEAD;
+        let length = data.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&data[..length]);
+        Poll::Ready((length, from.into()))
+    }
+}
+
+impl<F: Frames, E: Entropy> Udp for Handle<F, E> {
+    type Socket = Socket<F, E>;
+
+    fn bind(&self, port: u16) -> Result<Socket<F, E>, BindError> {
+        let shared = self.shared();
+        let mut stack = shared.borrow_mut();
+        if port != 0 && !stack.is_declared(Protocol::Udp, port) {
+            return Err(BindError::NotDeclared);
+        }
+        let port = match port {
+            0 => (0..EPHEMERAL_TRIES)
+                .filter_map(|_| stack.lower.random())
+                .map(|random| FIRST_EPHEMERAL | random as u16)
+                .find(|port| !stack.udp.ports.contains_key(port))
+                .ok_or(BindError::Resources)?,
+            port => port,
+        };
+        let ports = &mut stack.udp.ports;
+        if ports.contains_key(&port) {
+            return Err(BindError::InUse);
+        }
+        if ports.len() >= MOST_PORTS {
+            return Err(BindError::Resources);
+        }
+        ports.insert(port, Port::default());
+        Ok(Socket { shared: shared.clone(), port })
+    }
+}
+
+/// A bound UDP port of an `ip` network.
+#[derive(Debug)]
+pub struct Socket<F: Frames, E: Entropy> {
+    shared: Shared<F, E>,
+    port: u16,
+}
+
+impl<F: Frames, E: Entropy> Socket<F, E> {
+    fn poll_send(&self, data: &[u8], to: SocketAddrV4, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+        let mut stack = self.shared.borrow_mut();
+        let lower = &mut stack.lower;
+        if data.len() + HEADER + IPV4_HEADER > lower.mtu() {
+            return Poll::Ready(Err(SendError::TooLong));
+        }
+        let Some(own) = lower.addressing else { return Poll::Ready(Err(SendError::Unreachable)) };
+        let from = SocketAddrV4::new(own.address, self.port);
+        let now = lower.now;
+        let hop = lower.hop(*to.ip(), now);
+        let sent = match hop {
+            Hop::Unreachable => return Poll::Ready(Err(SendError::Unreachable)),
+            Hop::To(station) => transmit(lower, station, from, to, data),
+            Hop::Wait => false,
+        };
+        match hop {
+            Hop::To(_) if !sent => wait(&mut lower.waiting_for_room, cx.waker()),
+            Hop::Wait => wait(&mut lower.waiting_for_change, cx.waker()),
+            _ => {}
+        }
+        // Either there is a frame to flush, or a neighbour to ask for, or room to wait for.
+        stack.wake_driver();
+        if sent { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl<F: Frames, E: Entropy> UdpSocket for Socket<F, E> {
+    async fn receive(&mut self, buffer: &mut [u8]) -> (usize, SocketAddr) {
+        poll_fn(|cx| {
+            if unik::executor::poll_budget(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.shared.borrow_mut().udp.poll_receive(self.port, buffer, cx)
+        })
+        .await
+    }
+
+    async fn send(&mut self, data: &[u8], to: SocketAddr) -> Result<(), SendError> {
+        let IpAddr::V4(address) = to.ip().to_canonical() else { return Err(SendError::Unreachable) };
+        let to = SocketAddrV4::new(address, to.port());
+        poll_fn(|cx| self.poll_send(data, to, cx)).await
+    }
+}
+
+impl<F: Frames, E: Entropy> Drop for Socket<F, E> {
+    fn drop(&mut self) {
+        self.shared.borrow_mut().udp.ports.remove(&self.port);
+    }
+}
