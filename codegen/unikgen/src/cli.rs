@@ -1,0 +1,550 @@
+//! The command line: one definition of every flag, from which `--help`, the man pages and
+//! the completions come.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::exit;
+use crate::publish::Publish;
+
+const ABOUT: &str = "Turns a .unik file into a sealed unikernel image, and runs it";
+
+const LONG_ABOUT: &str = "\
+Turns a .unik file into a sealed unikernel image, and runs it.
+
+A .unik file says what an appliance is: its devices, networks, storage and services. unikgen \
+checks it, plans which components it needs and why, generates the Rust that wires them, builds \
+one bootable image that holds these and nothing else, and runs it in the best monitor that \
+this machine has.";
+
+const START_HERE: &str = "\
+Start here:
+  unikgen new site && cd site && unikgen run     a web site of your own, running
+  unikgen doctor                                 what this machine has and lacks
+
+Then ask:
+  unikgen check          every error at its place, in milliseconds
+  unikgen graph          what will be in the image
+  unikgen why tcp        why TCP is in it, down to the line
+  unikgen components     everything that an appliance can be made of
+
+Without FILE, a command takes the one .unik file of the current folder.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "unikgen",
+    bin_name = "unikgen",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = START_HERE,
+    after_long_help = format!("{START_HERE}\n\n{}", exit::TABLE),
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+)]
+pub struct Cli {
+    /// What applies to every subcommand.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What applies to every subcommand.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Say nothing but errors and what was asked for
+    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+    /// Say more: the commands that are run, and what they print
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub verbose: bool,
+    /// Colours; `auto` is a terminal without NO_COLOR
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub color: ColorChoice,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new project that builds and runs as it is
+    #[command(after_help = "\
+Examples:
+  unikgen new site                        a web site from a folder
+  unikgen new counter --template service  a crate of yours with a handler and JSON
+  cd site && unikgen run                  and it runs")]
+    New(New),
+    /// Make a project in an existing folder
+    #[command(after_help = "\
+No file that is there already is changed: if one is in the way, nothing is written at all.
+
+Examples:
+  unikgen init                  in the current folder, named after it
+  unikgen init --template echo")]
+    Init(Init),
+    /// Say what this machine has and lacks, each with the command that mends it
+    #[command(after_help = "\
+Ends with 3 if something is missing that a build can't do without; what only makes running \
+better (QEMU, KVM) doesn't count.")]
+    Doctor,
+    /// Report every error and warning, and build nothing
+    #[command(after_help = "\
+Examples:
+  unikgen check
+  unikgen check examples/web --deny warnings
+  unikgen check --format sarif > findings.sarif    for code hosts that show them at the line")]
+    Check(Check),
+    /// Build the image
+    #[command(after_help = "\
+The image stands beside the .unik file unless -o says otherwise, and next to it the report, \
+which keeps what every byte of the image is there for.
+
+Examples:
+  unikgen build site.unik -o site.img
+  unikgen build --set host=ns2 --deny warnings
+  unikgen build --target process         an ordinary Linux program of the same plan
+  unikgen build --report json > report.json")]
+    Build(Build),
+    /// Build if something changed, then boot, with the console on this terminal
+    #[command(after_help = format!("\
+Every port that a service listens on is published on 127.0.0.1; a port below 1024 on 8000 + \
+port (80 on 8080, 443 on 8443) or the next that is free. Connections are served once the \
+appliance says that it is ready; only then are the addresses printed. Ctrl-C stops it.
+
+Examples:
+  unikgen run
+  unikgen run site.unik --publish 8080:80
+  unikgen run --publish 0.0.0.0:5353:53/udp     reachable from outside
+  unikgen run site.img --accel tcg              an image, without KVM
+  unikgen run --tap tap0                        a real network instead of the user's one
+  unikgen run --monitor process                 an ordinary process, for tests and debuggers
+  unikgen run --gdb                             waits for gdb; use hardware breakpoints (hbreak):
+                                                under KVM a software breakpoint catches every int3
+
+{}", exit::TABLE))]
+    Run(Run),
+    /// Draw the plan: what is in the image and who needs whom
+    #[command(after_help = "\
+Examples:
+  unikgen graph
+  unikgen graph --format svg > plan.svg
+  unikgen graph --format dot | dot -Tpdf > plan.pdf
+  unikgen graph --format mermaid        for Markdown")]
+    Graph(Graph),
+    /// Say why a component, part, crate or interface is in the image, or why not
+    #[command(after_help = "\
+Examples:
+  unikgen why tcp               the chain of needs from a line of the file to TCP
+  unikgen why unik-http         which component brings that crate
+  unikgen why dhcp              if it isn't there: what would bring it in")]
+    Why(Why),
+    /// Print the generated Rust, formatted
+    #[command(after_help = "\
+Examples:
+  unikgen expand
+  unikgen expand --manifest     the generated Cargo.toml instead")]
+    Expand(Expand),
+    /// List the components that an appliance can be made of, or describe one
+    #[command(after_help = "\
+Examples:
+  unikgen components
+  unikgen components http       its wires, options, values and defaults
+  unikgen components appliance  the settings of the appliance itself")]
+    Components(Components),
+    /// Bring the dependencies and features of a crate that uses unik::appliance! in step with its plan
+    #[command(after_help = "\
+A macro can't add dependencies or features; this does. `unikgen build` says when it is needed.
+
+Examples:
+  unikgen sync
+  unikgen sync --check          changes nothing; ends with 1 if something would change")]
+    Sync(Sync),
+    /// Remove what builds left behind
+    #[command(after_help = "\
+Examples:
+  unikgen clean                 what was generated for the file of this folder
+  unikgen clean --all           also the shared build folder of all appliances")]
+    Clean(Clean),
+    /// Print the completions of a shell
+    #[command(after_help = "\
+Examples:
+  unikgen completions bash > ~/.local/share/bash-completion/completions/unikgen
+  unikgen completions zsh  > ~/.zfunc/_unikgen
+  unikgen completions fish > ~/.config/fish/completions/unikgen.fish")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for every subcommand
+    #[command(after_help = "\
+Examples:
+  unikgen man | man -l -
+  unikgen man --output /usr/local/share/man/man1")]
+    Man {
+        /// Write unikgen.1 and unikgen-SUBCOMMAND.1 into this folder
+        #[arg(long, short, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Which appliance, with which parameters.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Appliance {
+    /// The .unik file, a folder with one, or a crate that uses unik::appliance!
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub file: Option<PathBuf>,
+    /// What else is said of it.
+    #[command(flatten)]
+    pub parameters: Parameters,
+}
+
+/// How the file is to be read.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Parameters {
+    /// Give a build parameter its value; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub set: Vec<(String, String)>,
+    /// Where the appliance runs, whatever the file says
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<TargetChoice>,
+    /// Treat warnings as errors
+    #[arg(long, value_name = "WHAT")]
+    pub deny: Option<Deny>,
+}
+
+/// Where an appliance runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TargetChoice {
+    /// A virtual machine
+    Machine,
+    /// An ordinary Linux process
+    Process,
+}
+
+/// What may be denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// Every warning
+    Warnings,
+}
+
+/// How cargo is driven.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Cargo {
+    /// Never use the network; take what cargo has already
+    #[arg(long, help_heading = "Cargo")]
+    pub offline: bool,
+    /// Fail rather than change a lock file
+    #[arg(long, help_heading = "Cargo")]
+    pub locked: bool,
+}
+
+/// `unikgen new`
+#[derive(Debug, Args)]
+pub struct New {
+    /// The name of the appliance and of its folder: lower-case letters, digits and `-`
+    pub name: String,
+    /// What to begin with
+    #[arg(long, value_name = "TEMPLATE", default_value = "web")]
+    pub template: Template,
+}
+
+/// `unikgen init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The folder
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// What to begin with
+    #[arg(long, value_name = "TEMPLATE", default_value = "web")]
+    pub template: Template,
+    /// The name of the appliance; that of the folder by default
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// What a new project begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// A web site from a folder of files
+    Web,
+    /// A crate of yours: a handler with state, answering with JSON
+    Service,
+    /// Sends back what it is sent, over TCP and UDP
+    Echo,
+    /// Prints a line and ends
+    Hello,
+}
+
+/// `unikgen check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Which appliance.
+    #[command(flatten)]
+    pub appliance: Appliance,
+    /// How findings are written
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// With the lines they are about, on standard error
+    Human,
+    /// One JSON object on standard output
+    Json,
+    /// SARIF 2.1.0 on standard output
+    Sarif,
+}
+
+/// `unikgen build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Which appliance.
+    #[command(flatten)]
+    pub appliance: Appliance,
+    /// Where the image goes
+    #[arg(long, short, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Also print the report of the image on standard output
+    #[arg(long, value_name = "FORMAT")]
+    pub report: Option<ReportFormat>,
+    /// How cargo is driven.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// How the report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// JSON
+    Json,
+}
+
+/// `unikgen run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A .unik file, a folder with one, a crate that uses unik::appliance!, or an image
+    #[arg(value_name = "FILE|IMAGE", value_hint = ValueHint::AnyPath)]
+    pub file: Option<PathBuf>,
+    /// How the file is to be read.
+    #[command(flatten)]
+    pub parameters: Parameters,
+    /// Publish a port of the appliance on this machine; may be repeated, and replaces the defaults
+    #[arg(long, short, value_name = "[ADDR:]HOST:GUEST[/udp]", help_heading = "Network")]
+    pub publish: Vec<Publish>,
+    /// Publish nothing
+    #[arg(long, conflicts_with_all = ["publish", "tap"], help_heading = "Network")]
+    pub no_publish: bool,
+    /// Plug the network into a TAP interface; with several networks, NETWORK=TAP for each
+    #[arg(long, value_name = "[NETWORK=]TAP", conflicts_with = "publish", help_heading = "Network")]
+    pub tap: Vec<String>,
+    /// Give the machine no network device at all
+    #[arg(long, conflicts_with_all = ["publish", "tap"], help_heading = "Network")]
+    pub no_net: bool,
+    /// What runs it; by default the best there is
+    #[arg(long, value_name = "MONITOR", help_heading = "Machine")]
+    pub monitor: Option<MonitorChoice>,
+    /// How QEMU runs the guest's instructions
+    #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Machine")]
+    pub accel: Accel,
+    /// QEMU's machine
+    #[arg(long, value_name = "MACHINE", default_value = "microvm", help_heading = "Machine")]
+    pub machine: Machine,
+    /// Memory of the machine, such as 16M; by default what the appliance asks for
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Machine")]
+    pub memory: Option<u64>,
+    /// A port of this machine where gdb may connect; the machine waits for it (1234 by default)
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234", help_heading = "Machine")]
+    pub gdb: Option<u16>,
+    /// Give up when the appliance isn't ready after so many seconds; 0 waits for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Machine")]
+    pub start_timeout: u64,
+    /// How cargo is driven.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// What runs an appliance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MonitorChoice {
+    /// QEMU, a virtual machine
+    Qemu,
+    /// None: the appliance as an ordinary Linux process
+    Process,
+}
+
+/// How QEMU runs the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// KVM if it works here, else TCG
+    Auto,
+    /// By the processor itself, through /dev/kvm
+    Kvm,
+    /// By translation: slower, works everywhere
+    Tcg,
+}
+
+/// QEMU's machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// The smallest: devices on virtio-mmio
+    Microvm,
+    /// The smallest, with devices on PCI Express
+    MicrovmPcie,
+    /// A PC with firmware and devices on PCI Express; boots slowly
+    Q35,
+}
+
+/// `unikgen graph`
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// Which appliance.
+    #[command(flatten)]
+    pub appliance: Appliance,
+    /// How it is drawn
+    #[arg(long, default_value = "tree")]
+    pub format: GraphFormat,
+    /// Leave out the parts of components (protocols inside a network)
+    #[arg(long)]
+    pub no_parts: bool,
+}
+
+/// How a plan is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For the terminal
+    Tree,
+    /// For Graphviz
+    Dot,
+    /// For Markdown that knows Mermaid
+    Mermaid,
+    /// A picture
+    Svg,
+}
+
+/// `unikgen why`
+#[derive(Debug, Args)]
+pub struct Why {
+    /// A component (http), instance (site), part (tcp), crate (unik-http) or interface (Tcp)
+    pub thing: String,
+    /// Which appliance.
+    #[command(flatten)]
+    pub appliance: Appliance,
+}
+
+/// `unikgen expand`
+#[derive(Debug, Args)]
+pub struct Expand {
+    /// Which appliance.
+    #[command(flatten)]
+    pub appliance: Appliance,
+    /// Print the generated Cargo.toml instead of the Rust
+    #[arg(long)]
+    pub manifest: bool,
+}
+
+/// `unikgen components`
+#[derive(Debug, Args)]
+pub struct Components {
+    /// Describe this one in full
+    pub name: Option<String>,
+    /// Also those that this .unik file names by `crate NAME { … }`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub file: Option<PathBuf>,
+}
+
+/// `unikgen sync`
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// The crate
+    #[arg(default_value = ".", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// How the file is to be read.
+    #[command(flatten)]
+    pub parameters: Parameters,
+    /// Change nothing; end with 1 if something would change
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `unikgen clean`
+#[derive(Debug, Args)]
+pub struct Clean {
+    /// The .unik file, or a folder with one
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub file: Option<PathBuf>,
+    /// Also what all appliances share: compiled components and unpacked sources
+    #[arg(long)]
+    pub all: bool,
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), value.into())),
+        _ => Err("expected NAME=VALUE, such as host=ns2".into()),
+    }
+}
+
+/// `16M`, `16MiB`, `1G`: bytes. A bare number would be a guess between bytes and MiB.
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim() {
+        "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        _ => return Err("expected a size with its unit, such as 16M or 1G".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a size such as 16M".to_string())?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if (1 << 20..=1 << 40).contains(&bytes) => Ok(bytes),
+        _ => Err("expected a size from 1M to 1024G".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_and_sizes() {
+        assert_eq!(parse_setting("host=a=b").unwrap(), ("host".into(), "a=b".into()));
+        assert!(parse_setting("host").is_err());
+        assert!(parse_setting("=x").is_err());
+        assert_eq!(parse_memory("16M").unwrap(), 16 << 20);
+        assert_eq!(parse_memory("1GiB").unwrap(), 1 << 30);
+        for wrong in ["16", "M", "16 MB", "99999999999999999999G", "0M", "512K", "18446744073709551615G"] {
+            assert!(parse_memory(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn gdb_takes_a_port_only_after_an_equals_sign() {
+        let cli = Cli::try_parse_from(["unikgen", "run", "--gdb", "site.unik"]).unwrap();
+        let Command::Run(run) = cli.command else { panic!() };
+        assert_eq!((run.gdb, run.file), (Some(1234), Some("site.unik".into())));
+    }
+}
