@@ -180,6 +180,15 @@ Examples:
   unikgen clean                 what was generated for the file of this folder
   unikgen clean --all           also the shared build folder of all appliances")]
     Clean(Clean),
+    /// Explain a diagnostic in full, with a wrong and a right example, or list all
+    #[command(after_help = "\
+Examples:
+  unikgen explain               all codes
+  unikgen explain U0301")]
+    Explain {
+        /// The code that stands in brackets after `error` or `warning`
+        code: Option<String>,
+    },
     /// Print the completions of a shell
     #[command(after_help = "\
 Examples:

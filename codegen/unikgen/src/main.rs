@@ -1,2 +1,35 @@
-//! The command.
-fn main() {}
+//! The command: from a `.unik` file to a running appliance.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`] | every flag, once |
+//! | [`command`] | the subcommands, one file each |
+//! | [`appliance`] | from a FILE argument to a checked plan |
+//! | [`backend`] | what the command asks of the generator |
+//! | [`monitor`] | what runs an image: QEMU, or the host itself |
+//! | [`publish`], [`console`] | the appliance's ports and console, here |
+//! | [`graph`] | drawings of a plan |
+//! | [`ui`], [`exit`] | how the command talks, and how it ends |
+#![forbid(unsafe_code)]
+
+mod appliance;
+mod backend;
+mod cli;
+mod command;
+mod console;
+mod exit;
+mod graph;
+mod monitor;
+mod publish;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let ui = ui::Ui::new(&cli.global);
+    let outcome = command::dispatch(cli, &ui);
+    exit::report(outcome, &ui)
+}

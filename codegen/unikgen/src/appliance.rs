@@ -1,0 +1,259 @@
+//! From what was named on the command line to an analysed appliance.
+
+use std::path::{Path, PathBuf};
+
+use unik_catalogue::Target;
+use unik_dsl::{Analysis, Catalogue, Diagnostic, Plan, Request, SourceMap, analyse, diagnostic};
+
+use crate::cli::{Parameters, TargetChoice};
+use crate::exit::{self, Reported};
+use crate::ui::Ui;
+
+/// What a FILE argument turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A `.unik` file on its own: the generator makes the crate.
+    File(PathBuf),
+    /// A crate that uses `unik::appliance!`.
+    Crate {
+        /// The folder of its `Cargo.toml`.
+        folder: PathBuf,
+        /// The `.unik` file that the macro names.
+        file: PathBuf,
+    },
+    /// A built image or program.
+    Image(PathBuf),
+}
+
+impl Subject {
+    /// The `.unik` file, if it isn't an image.
+    pub fn unik_file(&self) -> Option<&Path> {
+        match self {
+            Subject::File(file) | Subject::Crate { file, .. } => Some(file),
+            Subject::Image(_) => None,
+        }
+    }
+}
+
+/// Finds out what `named` is; nothing means the current folder.
+///
+/// # Errors
+/// When it doesn't exist, or a folder holds none or several `.unik` files.
+pub fn locate(named: Option<&Path>) -> anyhow::Result<Subject> {
+    let path = named.unwrap_or(Path::new("."));
+    let kind = std::fs::metadata(path)
+        .map_err(|error| exit::usage(format!("can't find `{}`: {error}", path.display())))?;
+    if kind.is_dir() {
+        return in_folder(path, named.is_none());
+    }
+    if path.extension().is_some_and(|extension| extension == "unik") {
+        // A file that a crate's macro names is built as that crate, from either end.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return Ok(match macro_file(folder)? {
+            Some(named) if same_file(&named, path) => Subject::Crate { folder: folder.into(), file: path.into() },
+            _ => Subject::File(path.into()),
+        });
+    }
+    Ok(Subject::Image(path.into()))
+}
+
+/// As [`locate`], where only a `.unik` file makes sense.
+///
+/// # Errors
+/// As [`locate`], and for an image.
+pub fn locate_file(named: Option<&Path>) -> anyhow::Result<Subject> {
+    match locate(named)? {
+        Subject::Image(path) => {
+            Err(exit::usage(format!("`{}` is no .unik file (its name must end in .unik)", path.display())))
+        }
+        subject => Ok(subject),
+    }
+}
+
+fn in_folder(folder: &Path, current: bool) -> anyhow::Result<Subject> {
+    if let Some(file) = macro_file(folder)? {
+        if !file.is_file() {
+            return Err(exit::usage(format!(
+                "unik::appliance! in {} names {}, which there isn't",
+                folder.join("src").display(),
+                file.display()
+            )));
+        }
+        return Ok(Subject::Crate { folder: folder.into(), file });
+    }
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(|error| exit::usage(format!("can't list `{}`: {error}", folder.display())))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "unik") && path.is_file())
+        .collect();
+    found.sort();
+    // `./site.unik` in every message would be noise.
+    let tidy = |path: &PathBuf| path.strip_prefix(".").unwrap_or(path).to_path_buf();
+    let place = if current { "the current folder".to_string() } else { format!("`{}`", folder.display()) };
+    match found.as_slice() {
+        [only] => Ok(Subject::File(tidy(only))),
+        [] => Err(exit::usage(format!(
+            "there is no .unik file in {place}; name one, or make a project: unikgen new site"
+        ))),
+        several => {
+            let names: Vec<String> = several.iter().map(|path| tidy(path).display().to_string()).collect();
+            Err(exit::usage(format!("there are several .unik files in {place}; name one of {}", names.join(", "))))
+        }
+    }
+}
+
+/// The file that `unik::appliance!("…")` names in the crate in `folder`, if there is one.
+///
+/// The macro stands at the root of the crate, so only `src/main.rs` is looked at; whether
+/// it really compiles is cargo's business.
+fn macro_file(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if !folder.join("Cargo.toml").is_file() {
+        return Ok(None);
+    }
+    let Ok(text) = std::fs::read_to_string(folder.join("src/main.rs")) else { return Ok(None) };
+    Ok(named_by_macro(&text).map(|name| {
+        let file = folder.join(name);
+        file.strip_prefix(".").map(Path::to_path_buf).unwrap_or(file)
+    }))
+}
+
+/// The argument of `appliance!("…")` outside of comments.
+fn named_by_macro(text: &str) -> Option<&str> {
+    text.lines().map(str::trim_start).filter(|line| !line.starts_with("//")).find_map(|line| {
+        let (_, rest) = line.split_once("appliance!")?;
+        let rest = rest.trim_start().strip_prefix(['(', '{', '['])?;
+        let (name, _) = rest.trim_start().strip_prefix('"')?.split_once('"')?;
+        (!name.is_empty()).then_some(name)
+    })
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// The built-in components.
+///
+/// # Errors
+/// When a component's own table is wrong: a bug of ours.
+pub fn catalogue() -> anyhow::Result<Catalogue> {
+    Ok(Catalogue::from_components(unik_builtin::components()?))
+}
+
+/// A checked appliance: its plan, and the texts that places point into.
+#[derive(Debug)]
+pub struct Checked {
+    /// What is in the image.
+    pub plan: Plan,
+    /// The texts.
+    pub sources: SourceMap,
+}
+
+/// Checks the file of `subject`, the host halves of its components included.
+///
+/// # Errors
+/// When `subject` is an image.
+pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<Analysis> {
+    let request = Request {
+        file,
+        text: None,
+        target: parameters.target.map(target),
+        set: &parameters.set,
+        deny_warnings: parameters.deny.is_some(),
+    };
+    let mut analysis = analyse(&request, &catalogue()?);
+    crate::backend::check_host_halves(&mut analysis);
+    Ok(analysis)
+}
+
+/// Checks, prints what was found on standard error, and gives the plan.
+///
+/// # Errors
+/// [`Reported`] when there are errors: they are printed then.
+pub fn check(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Result<Checked> {
+    let analysis = analyse_file(file, parameters)?;
+    print(&analysis, parameters, ui);
+    match analysis.plan {
+        Some(plan) if !fails(&analysis.diagnostics, parameters) => Ok(Checked { plan, sources: analysis.sources }),
+        _ => Err(Reported.into()),
+    }
+}
+
+/// Whether these findings stop the build.
+pub fn fails(diagnostics: &[Diagnostic], parameters: &Parameters) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.is_error() || parameters.deny.is_some())
+}
+
+/// Prints findings for people, on standard error.
+pub fn print(analysis: &Analysis, parameters: &Parameters, ui: &Ui) {
+    if analysis.diagnostics.is_empty() {
+        return;
+    }
+    let colour = ui.err().0;
+    eprintln!("{}", diagnostic::render_all(&analysis.diagnostics, &analysis.sources, colour).trim_end());
+    let errors = analysis.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let warnings = analysis.diagnostics.len() - errors;
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let denied = if errors == 0 && parameters.deny.is_some() { ", denied by --deny warnings" } else { "" };
+    let text = match (errors, warnings) {
+        (0, warnings) => format!("{}{denied}", count(warnings, "warning")),
+        (errors, 0) => count(errors, "error"),
+        (errors, warnings) => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+    };
+    ui.say("found", &text);
+}
+
+const fn target(choice: TargetChoice) -> Target {
+    match choice {
+        TargetChoice::Machine => Target::Machine,
+        TargetChoice::Process => Target::Process,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_one_file_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let error = locate(Some(folder.path())).unwrap_err();
+        assert!(error.to_string().contains("there is no .unik file"), "{error}");
+        std::fs::write(at("a.unik"), "").unwrap();
+        assert_eq!(locate(Some(folder.path())).unwrap(), Subject::File(at("a.unik")));
+        std::fs::write(at("b.unik"), "").unwrap();
+        let error = locate(Some(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("a.unik") && error.contains("b.unik"), "{error}");
+        assert_eq!(locate(Some(&at("b.unik"))).unwrap(), Subject::File(at("b.unik")));
+        std::fs::write(at("b.img"), "").unwrap();
+        assert_eq!(locate(Some(&at("b.img"))).unwrap(), Subject::Image(at("b.img")));
+        assert_eq!(exit::code_of(&locate_file(Some(&at("b.img"))).unwrap_err()), exit::USAGE);
+        assert_eq!(exit::code_of(&locate(Some(&at("none.unik"))).unwrap_err()), exit::USAGE);
+    }
+
+    #[test]
+    fn a_crate_with_the_macro_is_a_crate_from_either_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("src")).unwrap();
+        std::fs::write(at("Cargo.toml"), "[package]\nname = \"x\"\n").unwrap();
+        std::fs::write(at("src/main.rs"), "// appliance!(\"y.unik\")\nunik::appliance!(\"x.unik\");\n").unwrap();
+        std::fs::write(at("x.unik"), "").unwrap();
+        std::fs::write(at("y.unik"), "").unwrap();
+        let wanted = Subject::Crate { folder: folder.path().into(), file: at("x.unik") };
+        assert_eq!(locate(Some(folder.path())).unwrap(), wanted);
+        assert_eq!(locate(Some(&at("x.unik"))).unwrap(), wanted);
+        assert_eq!(locate(Some(&at("y.unik"))).unwrap(), Subject::File(at("y.unik")));
+    }
+
+    #[test]
+    fn macro_argument() {
+        assert_eq!(named_by_macro("unik::appliance!(\"a.unik\");"), Some("a.unik"));
+        assert_eq!(named_by_macro("appliance! { \"a.unik\" }"), Some("a.unik"));
+        assert_eq!(named_by_macro("  // appliance!(\"a.unik\")"), None);
+        assert_eq!(named_by_macro("appliance!(NAME)"), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! A running appliance: its console, Ctrl-C, and its end.
+
+use std::io::{IsTerminal as _, Read, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::console::{Console, Event, Symbols};
+use crate::exit;
+use crate::ui::Ui;
+
+/// How long a console line may stay unfinished before it is shown as it is.
+const FLUSH: Duration = Duration::from_millis(150);
+/// After that long without "ready" we say that it is taking long.
+const IMPATIENT: Duration = Duration::from_secs(10);
+/// After its end, what a child wrote is waited for that long: a grandchild may hold the pipe.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself.
+    Exited(ExitStatus),
+    /// By Ctrl-C, or a request to end.
+    Interrupted,
+    /// It wasn't ready in time.
+    TimedOut,
+}
+
+/// What is to be done around a child.
+pub struct Watch<'a> {
+    /// How the command talks.
+    pub ui: &'a Ui,
+    /// What puts names to crash records.
+    pub symbols: Box<dyn Symbols>,
+    /// Prints what there is to say when the services answer; gets the guest's own addresses.
+    pub on_ready: &'a dyn Fn(&[String], Duration),
+    /// How long it may take to be ready, if there is a limit.
+    pub start_timeout: Option<Duration>,
+    /// Said when it takes long.
+    pub slow_hint: &'a str,
+    /// What lines on its standard error begin with: whose words they are.
+    pub error_prefix: &'a str,
+    /// Set by Ctrl-C.
+    pub stop: Arc<AtomicBool>,
+}
+
+enum Message {
+    Console(Vec<u8>),
+    Error(Vec<u8>),
+    Closed,
+}
+
+/// A flag that Ctrl-C, and requests to end, set. For the whole process, so only once.
+///
+/// # Errors
+/// When the handler can't be set.
+pub fn on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst)).context("can't handle Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Starts `command`, shows its console, and waits for its end, whatever ends it.
+///
+/// # Errors
+/// When it can't be started, or standard output can't be written.
+pub fn run(mut command: Command, watch: Watch<'_>) -> anyhow::Result<End> {
+    watch.ui.detail(&format!("{command:?}"));
+    // In a process group of its own, so that Ctrl-C reaches us alone and the end is ours to order.
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| exit::environment(format!("can't start {}: {error}", command.get_program().to_string_lossy())))?;
+    let mut child = Reaped(child);
+    let (sender, receiver) = channel();
+    if let Some(stdout) = child.0.stdout.take() {
+        read_from(stdout, Message::Console, sender.clone());
+    }
+    if let Some(stderr) = child.0.stderr.take() {
+        read_from(stderr, Message::Error, sender);
+    }
+    let mut show = Show {
+        console: Console::new(std::io::stdout().is_terminal(), watch.symbols),
+        errors: Vec::new(),
+        ready: false,
+        started: Instant::now(),
+        prefix: watch.error_prefix,
+        on_ready: watch.on_ready,
+    };
+    let end = attend(&mut child, &receiver, &mut show, watch.ui, watch.start_timeout, watch.slow_hint, &watch.stop)?;
+    if !matches!(end, End::Exited(_)) {
+        child.end()?;
+    }
+    show.rest(&receiver)?;
+    Ok(end)
+}
+
+fn attend(
+    child: &mut Reaped,
+    receiver: &Receiver<Message>,
+    show: &mut Show<'_>,
+    ui: &Ui,
+    start_timeout: Option<Duration>,
+    slow_hint: &str,
+    stop: &AtomicBool,
+) -> anyhow::Result<End> {
+    let mut patient = true;
+    loop {
+        if stop.load(Ordering::SeqCst) {
+            return Ok(End::Interrupted);
+        }
+        match receiver.recv_timeout(FLUSH / 3) {
+            Ok(message) => show.take(message)?,
+            Err(RecvTimeoutError::Timeout) => show.idle()?,
+            // Both streams are closed: it is about to end.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(5)),
+        }
+        if let Some(status) = child.0.try_wait()? {
+            return Ok(End::Exited(status));
+        }
+        let waited = show.started.elapsed();
+        if !show.ready && patient && waited > IMPATIENT && start_timeout.is_some() {
+            patient = false;
+            ui.hint(slow_hint);
+        }
+        if !show.ready && start_timeout.is_some_and(|limit| waited > limit) {
+            return Ok(End::TimedOut);
+        }
+    }
+}
+
+/// A child that is never left behind.
+struct Reaped(Child);
+
+impl Reaped {
+    fn end(&mut self) -> anyhow::Result<()> {
+        // Killing one that has ended already is no error.
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // On the way out of an error: there is nobody left to tell.
+            let _ = self.end();
+        }
+    }
+}
+
+struct Show<'a> {
+    console: Console,
+    errors: Vec<u8>,
+    ready: bool,
+    started: Instant,
+    prefix: &'a str,
+    on_ready: &'a dyn Fn(&[String], Duration),
+}
+
+impl Show<'_> {
+    fn take(&mut self, message: Message) -> anyhow::Result<()> {
+        match message {
+            Message::Console(bytes) => {
+                let events = self.console.feed(&bytes);
+                self.show(events)
+            }
+            Message::Error(bytes) => {
+                self.errors.extend(bytes);
+                while let Some(end) = self.errors.iter().position(|&byte| byte == b'\n') {
+                    let line: Vec<u8> = self.errors.drain(..=end).collect();
+                    self.error_line(&line);
+                }
+                Ok(())
+            }
+            Message::Closed => Ok(()),
+        }
+    }
+
+    fn idle(&mut self) -> anyhow::Result<()> {
+        let event = self.console.flush();
+        self.show(event)
+    }
+
+    fn show(&mut self, events: impl IntoIterator<Item = Event>) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        for event in events {
+            match event {
+                Event::Text(text) => stdout.write_all(text.as_bytes())?,
+                Event::Ready(addresses) if !self.ready => {
+                    self.ready = true;
+                    (self.on_ready)(&addresses, self.started.elapsed());
+                }
+                // Only once; a guest that says it again tells nothing new.
+                Event::Ready(_) => {}
+            }
+        }
+        Ok(stdout.flush()?)
+    }
+
+    fn error_line(&self, line: &[u8]) {
+        eprintln!("{}{}", self.prefix, String::from_utf8_lossy(line).trim_end());
+    }
+
+    /// What was still on its way when the child ended.
+    fn rest(&mut self, receiver: &Receiver<Message>) -> anyhow::Result<()> {
+        let until = Instant::now() + DRAIN;
+        while let Ok(message) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.take(message)?;
+        }
+        let last = self.console.end();
+        self.show(last)?;
+        if !self.errors.is_empty() {
+            let line = std::mem::take(&mut self.errors);
+            self.error_line(&line);
+        }
+        Ok(())
+    }
+}
+
+fn read_from(mut stream: impl Read + Send + 'static, wrap: fn(Vec<u8>) -> Message, to: Sender<Message>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            let message = match stream.read(&mut buffer) {
+                Ok(0) => Message::Closed,
+                Ok(count) => wrap(buffer[..count].to_vec()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(_) => Message::Closed,
+            };
+            let closed = matches!(message, Message::Closed);
+            if to.send(message).is_err() || closed {
+                return;
+            }
+        }
+    });
+}
+
+/// In words, how a child ended that wasn't ended by us.
+pub fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".into(),
+    }
+}
