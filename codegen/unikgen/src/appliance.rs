@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::Target;
+use unik_codegen::BakedSet;
 use unik_dsl::{Analysis, Catalogue, Diagnostic, Plan, Request, SourceMap, analyse, diagnostic};
 
 use crate::cli::{Parameters, TargetChoice};
@@ -149,13 +150,15 @@ pub struct Checked {
     pub plan: Plan,
     /// The texts.
     pub sources: SourceMap,
+    /// What the host halves of its components made of it.
+    pub baked: BakedSet,
 }
 
-/// Checks the file of `subject`, the host halves of its components included.
+/// Checks a file, the host halves of its components included, and gives what they baked.
 ///
 /// # Errors
-/// When `subject` is an image.
-pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<Analysis> {
+/// When the catalogue itself is wrong.
+pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<(Analysis, BakedSet)> {
     let request = Request {
         file,
         text: None,
@@ -164,8 +167,8 @@ pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<Anal
         deny_warnings: parameters.deny.is_some(),
     };
     let mut analysis = analyse(&request, &catalogue()?);
-    crate::backend::check_host_halves(&mut analysis);
-    Ok(analysis)
+    let baked = crate::backend::check_host_halves(&mut analysis);
+    Ok((analysis, baked))
 }
 
 /// Checks, prints what was found on standard error, and gives the plan.
@@ -173,10 +176,12 @@ pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<Anal
 /// # Errors
 /// [`Reported`] when there are errors: they are printed then.
 pub fn check(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Result<Checked> {
-    let analysis = analyse_file(file, parameters)?;
+    let (analysis, baked) = analyse_file(file, parameters)?;
     print(&analysis, parameters, ui);
     match analysis.plan {
-        Some(plan) if !fails(&analysis.diagnostics, parameters) => Ok(Checked { plan, sources: analysis.sources }),
+        Some(plan) if !fails(&analysis.diagnostics, parameters) => {
+            Ok(Checked { plan, sources: analysis.sources, baked })
+        }
         _ => Err(Reported.into()),
     }
 }

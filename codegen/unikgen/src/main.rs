@@ -7,7 +7,7 @@
 //! | [`appliance`] | from a FILE argument to a checked plan |
 //! | [`backend`] | what the command asks of the generator |
 //! | [`monitor`] | what runs an image: QEMU, or the host itself |
-//! | [`publish`], [`console`] | the appliance's ports and console, here |
+//! | [`publish`], [`console`], [`crash`] | the appliance's ports and console, here |
 //! | [`graph`] | drawings of a plan |
 //! | [`ui`], [`exit`] | how the command talks, and how it ends |
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod backend;
 mod cli;
 mod command;
 mod console;
+mod crash;
 mod exit;
 mod graph;
 mod monitor;

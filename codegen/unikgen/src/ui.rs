@@ -174,6 +174,11 @@ impl Step {
         }
     }
 
+    /// Whether it shows on a line of its own that changes.
+    pub const fn is_live(&self) -> bool {
+        self.bar.is_some()
+    }
+
     /// How long it has been going on.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`probe`] | what there is on this machine, tried and not guessed |
 //! | [`choose`](fn@choose) | the best of it, and what one command would give a better one |
+//! | [`needs`] | what an image needs, from its plan |
 //! | [`qemu`] | QEMU's command line, from what the image needs |
 //! | [`process`] | the command line of an appliance that is an ordinary process |
 //! | [`supervise`] | the running child: console, Ctrl-C, its end |
 
 pub mod choose;
+pub mod needs;
 pub mod probe;
 pub mod process;
 pub mod qemu;

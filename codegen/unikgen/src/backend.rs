@@ -1,0 +1,207 @@
+//! What the command asks of the generator: one place, so that the subcommands speak of
+//! appliances and not of caches and lock files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use unik_catalogue::Target;
+use unik_codegen::build::{Built as Made, Job, Progress, UserCrate};
+use unik_codegen::image::{self, Report};
+use unik_codegen::settings::Settings;
+use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
+use unik_dsl::Analysis;
+use unik_dsl::plan::Plan;
+
+use crate::appliance::{Checked, Subject};
+use crate::cli;
+use crate::console::{NoSymbols, Symbols};
+use crate::crash::Crashes;
+use crate::exit::{self, environment};
+use crate::monitor::{Needs, needs};
+use crate::ui::{Ui, bytes, seconds};
+
+/// Lets the host halves check their instances, and adds what they found. Their errors
+/// leave no plan.
+///
+/// Gives what they baked.
+pub fn check_host_halves(analysis: &mut Analysis) -> BakedSet {
+    let Some(plan) = &analysis.plan else { return BakedSet::default() };
+    let halves = HostHalves::new(unik_builtin::host_halves());
+    let (baked, found) = unik_codegen::prepare(plan, &halves, &mut analysis.sources);
+    if found.iter().any(unik_dsl::Diagnostic::is_error) {
+        analysis.plan = None;
+    }
+    analysis.diagnostics.extend(found);
+    baked
+}
+
+/// The folder that builds share.
+///
+/// # Errors
+/// When there is none and none can be made.
+pub fn cache_folder() -> anyhow::Result<PathBuf> {
+    Ok(cache()?.root().to_path_buf())
+}
+
+fn cache() -> anyhow::Result<Cache> {
+    Cache::of_user().map_err(with_code)
+}
+
+fn own_sources() -> Sources {
+    Sources::new(unik_builtin::sources(), unik_builtin::source_files)
+}
+
+/// An error of the generator, with the exit code that its cause deserves.
+fn with_code(error: Error) -> anyhow::Error {
+    match error {
+        Error::NoCache | Error::NoCargo { .. } => environment(error.to_string()),
+        other => other.into(),
+    }
+}
+
+/// The generated Rust, formatted, with comments that name lines of the file.
+///
+/// # Errors
+/// When a host half makes no Rust.
+pub fn expand(checked: &Checked) -> anyhow::Result<String> {
+    let expansion = unik_codegen::expand(&checked.plan, &checked.baked)?;
+    Ok(unik_codegen::format::source(&checked.plan, &checked.sources, &expansion)?)
+}
+
+/// The generated `Cargo.toml`.
+///
+/// # Errors
+/// As [`expand`].
+pub fn manifest(checked: &Checked) -> anyhow::Result<String> {
+    let expansion = unik_codegen::expand(&checked.plan, &checked.baked)?;
+    let own = cache()?.sources(&own_sources()).map_err(with_code)?;
+    Ok(unik_codegen::manifest::cargo_toml(&checked.plan, &checked.baked, &expansion, &own))
+}
+
+/// Memory that the appliance asks for, in bytes.
+pub fn memory(plan: &Plan) -> u64 {
+    Settings::of(plan).memory
+}
+
+/// Builds the image, or the program, of `checked`; says how far it is, and how it ended.
+///
+/// # Errors
+/// When it doesn't build.
+pub fn build(subject: &Subject, checked: &Checked, cargo: &cli::Cargo, ui: &Ui) -> anyhow::Result<Made> {
+    let user = match subject {
+        Subject::Crate { folder, .. } => Some(user_crate(folder)?),
+        _ => None,
+    };
+    let cache = cache()?;
+    let own = own_sources();
+    let cargo = Cargo { program: std::env::var_os("CARGO"), offline: cargo.offline, locked: cargo.locked };
+    let job = Job {
+        plan: &checked.plan,
+        sources: &checked.sources,
+        baked: &checked.baked,
+        cache: &cache,
+        own: &own,
+        cargo: &cargo,
+        user,
+    };
+    let what = format!("building {} for {}", checked.plan.appliance, checked.plan.target.word());
+    let step = ui.step(&what);
+    let made = unik_codegen::build(&job, &mut |progress| match progress {
+        Progress::Waiting => {
+            step.now("waiting for another build");
+            if !step.is_live() {
+                ui.say("waiting", "another build holds the cache");
+            }
+        }
+        Progress::Unpacking => step.now("unpacking the sources of the components"),
+        Progress::Compiled { name, done } => {
+            step.now(&format!("{what}: {done} crates, {name}"));
+            ui.detail(&format!("compiled {name}"));
+        }
+        Progress::Checking => step.now("reading the image back"),
+    })
+    .map_err(with_code)?;
+    let took = step.elapsed();
+    drop(step);
+    for warning in &made.warnings {
+        eprint!("{warning}");
+    }
+    let size = std::fs::metadata(&made.image).map(|meta| meta.len()).unwrap_or_default();
+    let state = if made.fresh { "nothing to compile" } else { "compiled" };
+    ui.say("built", &format!("{}, {} ({state}, {})", checked.plan.appliance, bytes(size), seconds(took)));
+    Ok(made)
+}
+
+/// The crate of the user's own in `folder`.
+fn user_crate(folder: &Path) -> anyhow::Result<UserCrate> {
+    let path = folder.join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error| exit::usage(format!("{} is no TOML: {error}", path.display())))?;
+    let name = |value: Option<&toml::Value>| value.and_then(|v| v.get("name")?.as_str().map(String::from));
+    // `[[bin]]` may give src/main.rs another name.
+    let binary = table.get("bin").and_then(toml::Value::as_array).and_then(|binaries| {
+        let is_main = |bin: &&toml::Value| bin.get("path").and_then(toml::Value::as_str) == Some("src/main.rs");
+        name(binaries.iter().find(is_main))
+    });
+    let binary = binary
+        .or_else(|| name(table.get("package")))
+        .ok_or_else(|| exit::usage(format!("{} has no package with a name", path.display())))?;
+    let folder = folder.canonicalize().with_context(|| format!("can't find {}", folder.display()))?;
+    Ok(UserCrate { folder, binary })
+}
+
+/// What the image in this file needs, as it says itself.
+///
+/// # Errors
+/// When it is no image.
+pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
+    let file = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let manifest = image::manifest(&file).map_err(|error| {
+        exit::usage(format!(
+            "`{}` is no image: {error}; a program of the target process runs by itself: {} publish=8080:80",
+            path.display(),
+            path.display()
+        ))
+    })?;
+    let report = report_of(path, &file);
+    Ok(needs::of_manifest(&manifest, report.as_ref()))
+}
+
+/// The report of an image: beside it, or in the cache; only if it is bound to it by its hash.
+fn report_of(path: &Path, file: &[u8]) -> Option<Report> {
+    let beside = [path.with_extension("report.json"), path.with_file_name("report.json")];
+    let cached = works().into_iter().map(|work| work.join("report.json"));
+    beside.into_iter().chain(cached).find_map(|candidate| {
+        let text = std::fs::read(candidate).ok()?;
+        image::is_report_of(&text, file).ok().filter(|is| *is)?;
+        serde_json::from_slice(&text).ok()
+    })
+}
+
+/// The image's twin, which has its symbols: beside it, or in the cache.
+pub fn twin_of(path: &Path) -> Option<PathBuf> {
+    let file = std::fs::read(path).ok()?;
+    let hash = image::report_hash(&file).ok()?;
+    let beside = [path.with_extension("twin.elf")];
+    let cached = works().into_iter().map(|work| work.join("image.twin.elf"));
+    beside.into_iter().chain(cached).find(|candidate| {
+        let twin = std::fs::read(candidate).unwrap_or_default();
+        image::report_hash(&twin).is_ok_and(|other| other == hash)
+    })
+}
+
+/// The folders of generated crates in the cache.
+fn works() -> Vec<PathBuf> {
+    let Ok(folder) = cache_folder() else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder.join("work")) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+/// What puts names to crash records of this image.
+pub fn symbols(path: &Path) -> Box<dyn Symbols> {
+    match twin_of(path) {
+        Some(twin) => Box::new(Crashes::new(twin)),
+        None => Box::new(NoSymbols),
+    }
+}

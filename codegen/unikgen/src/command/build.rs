@@ -1,0 +1,86 @@
+//! `unikgen build`: the image, its report, and where they are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use unik_catalogue::Target;
+
+use super::output;
+use crate::appliance;
+use crate::backend;
+use crate::cli::{Build, ReportFormat};
+use crate::exit::{self, OK, Outcome};
+use crate::ui::Ui;
+
+/// Builds.
+///
+/// # Errors
+/// When the file has errors, or the build fails.
+pub fn run(args: &Build, ui: &Ui) -> Outcome {
+    let subject = appliance::locate_file(args.appliance.file.as_deref())?;
+    let Some(file) = subject.unik_file() else { return Ok(OK) };
+    let checked = appliance::check(file, &args.appliance.parameters, ui)?;
+    let target = checked.plan.target;
+    if target == Target::Process && args.report == Some(ReportFormat::Json) {
+        return Err(exit::usage("--report is for images: a program of the target process has no report"));
+    }
+    let place = args.output.clone().unwrap_or_else(|| beside(file, target));
+    let made = backend::build(&subject, &checked, &args.cargo, ui)?;
+    copy(&made.image, &place)?;
+    match &made.report_path {
+        Some(report) => {
+            let report_place = place.with_extension("report.json");
+            copy(report, &report_place)?;
+            ui.say("image", &format!("{}, and what is in it: {}", place.display(), report_place.display()));
+            if args.report == Some(ReportFormat::Json) {
+                let text = std::fs::read_to_string(report).with_context(|| format!("can't read {}", report.display()))?;
+                output(&format!("{}\n", text.trim_end()))?;
+            }
+        }
+        None => ui.say("program", &place.display().to_string()),
+    }
+    Ok(OK)
+}
+
+/// `site.unik` → `site.img`; a program is `site.bin`.
+fn beside(file: &Path, target: Target) -> PathBuf {
+    file.with_extension(match target {
+        Target::Machine => "img",
+        Target::Process => "bin",
+    })
+}
+
+/// Puts a file in place in one step: whoever runs the old one keeps it.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let fail = || format!("can't write {}", to.display());
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let fresh = tempfile::Builder::new().prefix(".unikgen-").tempfile_in(folder).with_context(fail)?;
+    std::fs::copy(from, fresh.path()).with_context(fail)?;
+    fresh.persist(to).map_err(|error| error.error).with_context(fail)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_the_file() {
+        assert_eq!(beside(Path::new("a/site.unik"), Target::Machine), Path::new("a/site.img"));
+        assert_eq!(beside(Path::new("site.unik"), Target::Process), Path::new("site.bin"));
+    }
+
+    #[test]
+    fn copies_replace_and_keep_the_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("from"), "new").unwrap();
+        std::fs::set_permissions(at("from"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(at("to"), "old").unwrap();
+        copy(&at("from"), &at("to")).unwrap();
+        assert_eq!(std::fs::read_to_string(at("to")).unwrap(), "new");
+        assert_eq!(std::fs::metadata(at("to")).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(copy(&at("from"), &at("none/to")).is_err());
+    }
+}
