@@ -8,12 +8,14 @@
 //! | 2 | the hash of the plan, 32 bytes |
 //! | 3 | the hash (SHA-256) of the report, 32 bytes; zeros until the image is finished |
 
+use std::net::Ipv4Addr;
+
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use serde::{Deserialize, Serialize};
-use unik_catalogue::Kind;
 use unik_catalogue::schema::Transport;
-use unik_dsl::plan::Plan;
+use unik_catalogue::{Bound, Kind, Value};
+use unik_dsl::plan::{Node, Plan};
 
 use crate::settings::Settings;
 
@@ -38,6 +40,8 @@ pub struct DeviceManifest {
     pub cpu: String,
     /// The devices, in start order.
     pub devices: Vec<Device>,
+    /// The networks, in start order.
+    pub networks: Vec<Network>,
     /// The ports that services listen on.
     pub listens: Vec<Port>,
 }
@@ -52,6 +56,30 @@ pub struct Device {
     pub component: String,
     /// The interfaces that it provides: `Frames` for a network card.
     pub provides: Vec<String>,
+    /// The Ethernet address that its driver looks for, if the file names one:
+    /// `52:54:00:12:34:56`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+}
+
+/// A network of the appliance: what a monitor's own network must fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Network {
+    /// The instance's name in the `.unik` file.
+    pub name: String,
+    /// The instance that it is on, if it is on one: a device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Its IPv4 address, where the file fixes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+    /// The bits of that address that name the network, 0 to 32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    /// The gateway, where the file fixes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Ipv4Addr>,
 }
 
 /// A port that a service listens on.
@@ -66,6 +94,8 @@ pub struct Port {
     pub port: u16,
     /// The service's name in the `.unik` file.
     pub service: String,
+    /// What the service is an instance of.
+    pub component: String,
 }
 
 impl DeviceManifest {
@@ -83,8 +113,10 @@ impl DeviceManifest {
                 },
                 port: listen.port,
                 service: listen.service.clone(),
+                component: plan.node(&listen.service).map_or_else(String::new, |at| plan.graph[at].component.name.clone()),
             })
         });
+        let networks = plan.instances().filter(|(_, node)| node.component.kind == Kind::Network);
         DeviceManifest {
             version: 1,
             appliance: plan.appliance.clone(),
@@ -95,11 +127,48 @@ impl DeviceManifest {
                     name: node.id.clone(),
                     component: node.component.name.clone(),
                     provides: node.component.provides.clone(),
+                    mac: mac(node),
                 })
+                .collect(),
+            networks: networks
+                .map(|(index, node)| Network::of(node, plan.arguments(index).first().map(|&on| &plan.graph[on])))
                 .collect(),
             listens: ports.collect(),
         }
     }
+}
+
+impl Network {
+    /// Goes by the types of values, not by the names of keys: whatever the option is
+    /// called, an address with its prefix length is the network's.
+    fn of(node: &Node, on: Option<&Node>) -> Network {
+        let fixed = node.options.values().flatten().find_map(|entry| {
+            let own = entry.values.values().find_map(|bound| match bound {
+                Bound::One(Value::Cidr4(address, prefix)) => Some((*address, *prefix)),
+                _ => None,
+            })?;
+            let gateway = match entry.value("gateway") {
+                Some(Value::Ipv4(gateway)) => Some(*gateway),
+                _ => None,
+            };
+            Some((own, gateway))
+        });
+        Network {
+            name: node.id.clone(),
+            device: on.filter(|on| on.component.kind == Kind::Device).map(|on| on.id.clone()),
+            address: fixed.map(|((address, _), _)| address),
+            prefix: fixed.map(|((_, prefix), _)| prefix),
+            gateway: fixed.and_then(|(_, gateway)| gateway),
+        }
+    }
+}
+
+fn mac(node: &Node) -> Option<String> {
+    let values = node.options.values().flatten().flat_map(|entry| entry.values.values());
+    values.into_iter().find_map(|bound| match bound {
+        Bound::One(Value::Mac(mac)) => Some(mac.map(|byte| format!("{byte:02x}")).join(":")),
+        _ => None,
+    })
 }
 
 /// The statics that become the notes.

@@ -71,6 +71,8 @@ pub struct NodeEntry {
     pub part: bool,
     /// The place of its declaration, `web.unik:7`; none when it is implied.
     pub place: Option<String>,
+    /// The line that stands there.
+    pub line: Option<String>,
     /// The nodes that need it, each with the reason.
     pub needed_by: Vec<(String, String)>,
 }
@@ -162,6 +164,12 @@ fn nodes(plan: &Plan, sources: &SourceMap) -> Vec<NodeEntry> {
                 part: matches!(node.role, Role::Part { .. }),
                 place: match node.origin {
                     Origin::Declared(place) => Some(sources.short(place)),
+                    Origin::Implied => None,
+                },
+                line: match node.origin {
+                    Origin::Declared(place) => sources.source(place.source).map(|source| {
+                        source.text[source.line_range(source.line(source.clamp(place).start))].trim().to_string()
+                    }),
                     Origin::Implied => None,
                 },
                 needed_by,

@@ -4,13 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use unik_catalogue::Target;
 use unik_codegen::build::{Built as Made, Job, Progress, UserCrate};
 use unik_codegen::image::{self, Report};
-use unik_codegen::settings::Settings;
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
 use unik_dsl::Analysis;
-use unik_dsl::plan::Plan;
 
 use crate::appliance::{Checked, Subject};
 use crate::cli;
@@ -76,11 +73,6 @@ pub fn manifest(checked: &Checked) -> anyhow::Result<String> {
     let expansion = unik_codegen::expand(&checked.plan, &checked.baked)?;
     let own = cache()?.sources(&own_sources()).map_err(with_code)?;
     Ok(unik_codegen::manifest::cargo_toml(&checked.plan, &checked.baked, &expansion, &own))
-}
-
-/// Memory that the appliance asks for, in bytes.
-pub fn memory(plan: &Plan) -> u64 {
-    Settings::of(plan).memory
 }
 
 /// Builds the image, or the program, of `checked`; says how far it is, and how it ended.
@@ -204,4 +196,31 @@ pub fn symbols(path: &Path) -> Box<dyn Symbols> {
         Some(twin) => Box::new(Crashes::new(twin)),
         None => Box::new(NoSymbols),
     }
+}
+
+/// Brings the `Cargo.toml` of the crate in `folder` in step with the plan of `file`; with
+/// `check` only says what would change. Gives whether something did, or would.
+///
+/// # Errors
+/// When the file has errors, or the `Cargo.toml` can't be understood.
+pub fn sync(folder: &Path, file: &Path, parameters: &cli::Parameters, check: bool, ui: &Ui) -> anyhow::Result<bool> {
+    let _ = (folder, file, parameters, check, ui);
+    Err(anyhow::anyhow!("sync waits for the generator"))
+}
+
+/// Removes what builds of `subject` left in the cache; gives the bytes.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn clean(subject: &Subject) -> anyhow::Result<u64> {
+    let _ = subject;
+    Err(anyhow::anyhow!("clean waits for the generator"))
+}
+
+/// Removes everything that builds left in the cache; gives the bytes.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn clean_all() -> anyhow::Result<u64> {
+    cache()?.clean().map_err(with_code)
 }

@@ -67,7 +67,8 @@ impl Console {
             return None;
         }
         self.begun = true;
-        let text = self.clean(&std::mem::take(&mut self.pending));
+        let begun = std::mem::take(&mut self.pending);
+        let text = self.clean(&begun);
         Some(Event::Text(text))
     }
 

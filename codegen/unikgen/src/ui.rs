@@ -127,11 +127,6 @@ impl Ui {
         }
     }
 
-    /// Something that isn't as it should be, but doesn't stop us.
-    pub fn warn(&self, text: &str) {
-        eprintln!("{} {text}", self.err().paint(Tone::Warning, "warning:"));
-    }
-
     /// An error with its causes.
     pub fn error(&self, error: &anyhow::Error) {
         eprintln!("{} {error}", self.err().paint(Tone::Bad, "error:"));

@@ -87,7 +87,7 @@ fn prepare_file(subject: &Subject, file: &Path, args: &Run, ui: &Ui) -> anyhow::
         parameters.target = Some(TargetChoice::Process);
         checked = appliance::check(file, &parameters, ui)?;
     }
-    let needs = needs::of_plan(&checked.plan, backend::memory(&checked.plan), &checked.sources);
+    let needs = needs::of_plan(&checked.plan, &checked.sources);
     // Before the build: a taken port needn't wait for it.
     let (published, taps) = plug_in(&needs, &choice, args)?;
     let image = backend::build(subject, &checked, &args.cargo, ui)?.image;

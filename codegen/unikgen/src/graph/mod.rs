@@ -67,7 +67,7 @@ impl Drawing {
             place: sources.short(plan.place),
             ..Drawing::default()
         };
-        let is_part = |index| matches!(plan.graph[index].role, Role::Part { .. });
+        let is_part = |index: petgraph::graph::NodeIndex| matches!(plan.graph[index].role, Role::Part { .. });
         let rest = plan.graph.node_indices().filter(|&index| is_part(index) && parts);
         let shown: Vec<_> = plan.order.iter().copied().chain(rest).collect();
         for &index in &shown {

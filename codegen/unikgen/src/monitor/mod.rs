@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`probe`] | what there is on this machine, tried and not guessed |
 //! | [`choose`](fn@choose) | the best of it, and what one command would give a better one |
-//! | [`needs`] | what an image needs, from its plan |
+//! | [`needs`] | what an image needs, from its device manifest |
 //! | [`qemu`] | QEMU's command line, from what the image needs |
 //! | [`process`] | the command line of an appliance that is an ordinary process |
 //! | [`supervise`] | the running child: console, Ctrl-C, its end |
@@ -43,7 +43,7 @@ pub struct Device {
     /// The instance's name in the `.unik` file.
     pub instance: String,
     /// The Ethernet address that the driver looks for, if it looks for one.
-    pub mac: Option<[u8; 6]>,
+    pub mac: Option<String>,
     /// The line of the `.unik` file that asks for it, to be shown: `web.unik:7: device nic = …`.
     pub place: String,
 }

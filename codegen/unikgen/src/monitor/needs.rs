@@ -1,87 +1,64 @@
-//! What an image needs, as its plan says it.
+//! What an image needs, as its device manifest says it.
 
-use std::net::Ipv4Addr;
-
-use unik_catalogue::schema::Transport;
-use unik_catalogue::value::Bound;
-use unik_catalogue::{Kind, Value};
+use unik_codegen::image::Report;
+use unik_codegen::note::DeviceManifest;
 use unik_dsl::SourceMap;
-use unik_dsl::plan::{Node, Origin, Plan};
+use unik_dsl::plan::{Origin, Plan};
 
 use super::{Device, Needs, Network};
 use crate::publish::{Listening, Protocol};
 
 /// The needs of the image of `plan`.
-pub fn of_plan(plan: &Plan, memory: u64, sources: &SourceMap) -> Needs {
-    let mut needs = Needs { appliance: plan.appliance.clone(), memory, ..Needs::default() };
-    for (index, node) in plan.instances() {
-        match node.component.kind {
-            // Devices of the processor and the board itself come with every machine.
-            Kind::Device if is_virtio(node) => needs.devices.push(Device {
-                kind: node.component.name.clone(),
-                instance: node.id.clone(),
-                mac: values(node).find_map(|value| match value {
-                    Value::Mac(mac) => Some(*mac),
-                    _ => None,
-                }),
-                place: place(node, sources),
-            }),
-            Kind::Network => {
-                let on = plan.arguments(index).first().map(|&device| plan.graph[device].id.clone());
-                needs.networks.push(Network {
-                    instance: node.id.clone(),
-                    device: on.unwrap_or_default(),
-                    address: address(node),
-                });
-            }
-            _ => {}
-        }
-        needs.listens.extend(node.listens.iter().map(|listen| Listening {
-            protocol: match listen.protocol {
-                Transport::Tcp => Protocol::Tcp,
-                Transport::Udp => Protocol::Udp,
+pub fn of_plan(plan: &Plan, sources: &SourceMap) -> Needs {
+    of(&DeviceManifest::of(plan), |instance| {
+        let node = &plan.graph[plan.node(instance)?];
+        let Origin::Declared(place) = node.origin else { return None };
+        let source = sources.source(place.source)?;
+        let line = source.text[source.line_range(source.line(source.clamp(place).start))].trim();
+        Some(format!("{}: {line}", sources.short(place)))
+    })
+}
+
+/// The needs of an image with this manifest, and this report if it is at hand.
+pub fn of_manifest(manifest: &DeviceManifest, report: Option<&Report>) -> Needs {
+    of(manifest, |instance| {
+        let node = report?.nodes.iter().find(|node| node.id == instance)?;
+        let line = node.line.as_deref().map_or_else(String::new, |line| format!(": {line}"));
+        Some(format!("{}{line}", node.place.as_deref()?))
+    })
+}
+
+fn of(manifest: &DeviceManifest, place: impl Fn(&str) -> Option<String>) -> Needs {
+    let devices = manifest.devices.iter().map(|device| Device {
+        kind: device.component.clone(),
+        instance: device.name.clone(),
+        mac: device.mac.clone(),
+        place: place(&device.name).unwrap_or_default(),
+    });
+    let networks = manifest.networks.iter().map(|network| Network {
+        instance: network.name.clone(),
+        device: network.device.clone().unwrap_or_default(),
+        address: network.address.zip(network.prefix).map(|(address, prefix)| (address, prefix, network.gateway)),
+    });
+    let listens = manifest.listens.iter().filter_map(|port| {
+        Some(Listening {
+            protocol: match port.protocol.as_str() {
+                "tcp" => Protocol::Tcp,
+                "udp" => Protocol::Udp,
+                // Of a later version of unik: nothing that could be published.
+                _ => return None,
             },
-            port: listen.port,
-            service: listen.service.clone(),
-            component: plan.node(&listen.service).map_or_else(String::new, |at| plan.graph[at].component.name.clone()),
-            network: node.id.clone(),
-        }));
+            port: port.port,
+            service: port.service.clone(),
+            component: port.component.clone(),
+            network: port.network.clone(),
+        })
+    });
+    Needs {
+        appliance: manifest.appliance.clone(),
+        memory: manifest.memory,
+        devices: devices.collect(),
+        networks: networks.collect(),
+        listens: listens.collect(),
     }
-    needs
-}
-
-/// Whether a device is one that the monitor plugs in.
-fn is_virtio(node: &Node) -> bool {
-    node.component.name.starts_with("virtio-")
-}
-
-/// All values of the options of an instance.
-fn values(node: &Node) -> impl Iterator<Item = &Value> {
-    node.options.values().flatten().flat_map(|entry| entry.values.values()).flat_map(|bound| match bound {
-        Bound::One(value) => std::slice::from_ref(value),
-        Bound::Many(values) => values.as_slice(),
-    })
-}
-
-/// The address that a network has from the file, with the gateway of the same entry.
-fn address(node: &Node) -> Option<(Ipv4Addr, u8, Option<Ipv4Addr>)> {
-    node.options.values().flatten().find_map(|entry| {
-        let (address, prefix) = entry.values.values().find_map(|bound| match bound {
-            Bound::One(Value::Cidr4(address, prefix)) => Some((*address, *prefix)),
-            _ => None,
-        })?;
-        let gateway = match entry.value("gateway") {
-            Some(Value::Ipv4(gateway)) => Some(*gateway),
-            _ => None,
-        };
-        Some((address, prefix, gateway))
-    })
-}
-
-/// `web.unik:7: device nic = virtio-net`
-fn place(node: &Node, sources: &SourceMap) -> String {
-    let Origin::Declared(place) = node.origin else { return String::new() };
-    let Some(source) = sources.source(place.source) else { return String::new() };
-    let line = source.text[source.line_range(source.line(source.clamp(place).start))].trim();
-    format!("{}: {line}", sources.short(place))
 }
