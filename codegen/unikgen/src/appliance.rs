@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::Target;
-use unik_codegen::BakedSet;
+use unik_codegen::{BakedSet, UserCrate};
 use unik_dsl::{Analysis, Catalogue, Diagnostic, Plan, Request, SourceMap, analyse, diagnostic};
 
+use crate::backend;
 use crate::cli::{Parameters, TargetChoice};
 use crate::exit::{self, Reported};
 use crate::ui::Ui;
@@ -17,8 +18,8 @@ pub enum Subject {
     File(PathBuf),
     /// A crate that uses `unik::appliance!`.
     Crate {
-        /// The folder of its `Cargo.toml`.
-        folder: PathBuf,
+        /// The crate.
+        user: UserCrate,
         /// The `.unik` file that the macro names.
         file: PathBuf,
     },
@@ -48,12 +49,7 @@ pub fn locate(named: Option<&Path>) -> anyhow::Result<Subject> {
         return in_folder(path, named.is_none());
     }
     if path.extension().is_some_and(|extension| extension == "unik") {
-        // A file that a crate's macro names is built as that crate, from either end.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        return Ok(match macro_file(folder)? {
-            Some(named) if same_file(&named, path) => Subject::Crate { folder: folder.into(), file: path.into() },
-            _ => Subject::File(path.into()),
-        });
+        return of_file(path.into());
     }
     Ok(Subject::Image(path.into()))
 }
@@ -71,16 +67,24 @@ pub fn locate_file(named: Option<&Path>) -> anyhow::Result<Subject> {
     }
 }
 
+/// A file that a crate's macro names is built as that crate, from either end.
+fn of_file(file: PathBuf) -> anyhow::Result<Subject> {
+    Ok(match backend::user_crate(&file)? {
+        Some(user) => Subject::Crate { user, file },
+        None => Subject::File(file),
+    })
+}
+
 fn in_folder(folder: &Path, current: bool) -> anyhow::Result<Subject> {
-    if let Some(file) = macro_file(folder)? {
+    if let Some(file) = macro_file(folder) {
         if !file.is_file() {
             return Err(exit::usage(format!(
                 "unik::appliance! in {} names {}, which there isn't",
-                folder.join("src").display(),
+                folder.join("src/main.rs").display(),
                 file.display()
             )));
         }
-        return Ok(Subject::Crate { folder: folder.into(), file });
+        return of_file(file);
     }
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(|error| exit::usage(format!("can't list `{}`: {error}", folder.display())))?
@@ -92,30 +96,30 @@ fn in_folder(folder: &Path, current: bool) -> anyhow::Result<Subject> {
     let tidy = |path: &PathBuf| path.strip_prefix(".").unwrap_or(path).to_path_buf();
     let place = if current { "the current folder".to_string() } else { format!("`{}`", folder.display()) };
     match found.as_slice() {
-        [only] => Ok(Subject::File(tidy(only))),
+        [only] => of_file(tidy(only)),
         [] => Err(exit::usage(format!(
             "there is no .unik file in {place}; name one, or make a project: unikgen new site"
         ))),
         several => {
             let names: Vec<String> = several.iter().map(|path| tidy(path).display().to_string()).collect();
-            Err(exit::usage(format!("there are several .unik files in {place}; name one of {}", names.join(", "))))
+            Err(exit::usage(format!(
+                "there are several .unik files in {place}; name one of {}",
+                names.join(", ")
+            )))
         }
     }
 }
 
-/// The file that `unik::appliance!("…")` names in the crate in `folder`, if there is one.
-///
-/// The macro stands at the root of the crate, so only `src/main.rs` is looked at; whether
-/// it really compiles is cargo's business.
-fn macro_file(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+/// The file that `unik::appliance!("…")` in `src/main.rs` of this folder's crate names, if
+/// there is one. Only a first look, to find the file; whether the macro is really there is
+/// then asked of the generator.
+fn macro_file(folder: &Path) -> Option<PathBuf> {
     if !folder.join("Cargo.toml").is_file() {
-        return Ok(None);
+        return None;
     }
-    let Ok(text) = std::fs::read_to_string(folder.join("src/main.rs")) else { return Ok(None) };
-    Ok(named_by_macro(&text).map(|name| {
-        let file = folder.join(name);
-        file.strip_prefix(".").map(Path::to_path_buf).unwrap_or(file)
-    }))
+    let text = std::fs::read_to_string(folder.join("src/main.rs")).ok()?;
+    let file = folder.join(named_by_macro(&text)?);
+    Some(file.strip_prefix(".").map(Path::to_path_buf).unwrap_or(file))
 }
 
 /// The argument of `appliance!("…")` outside of comments.
@@ -126,13 +130,6 @@ fn named_by_macro(text: &str) -> Option<&str> {
         let (name, _) = rest.trim_start().strip_prefix('"')?.split_once('"')?;
         (!name.is_empty()).then_some(name)
     })
-}
-
-fn same_file(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
-    }
 }
 
 /// The built-in components.
@@ -167,7 +164,7 @@ pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<(Ana
         deny_warnings: parameters.deny.is_some(),
     };
     let mut analysis = analyse(&request, &catalogue()?);
-    let baked = crate::backend::check_host_halves(&mut analysis);
+    let baked = backend::check_host_halves(&mut analysis);
     Ok((analysis, baked))
 }
 
@@ -245,10 +242,12 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("src")).unwrap();
         std::fs::write(at("Cargo.toml"), "[package]\nname = \"x\"\n").unwrap();
-        std::fs::write(at("src/main.rs"), "// appliance!(\"y.unik\")\nunik::appliance!(\"x.unik\");\n").unwrap();
+        std::fs::write(at("src/main.rs"), "// appliance!(\"y.unik\")\nunik::appliance!(\"x.unik\");\n")
+            .unwrap();
         std::fs::write(at("x.unik"), "").unwrap();
         std::fs::write(at("y.unik"), "").unwrap();
-        let wanted = Subject::Crate { folder: folder.path().into(), file: at("x.unik") };
+        let user = UserCrate { folder: folder.path().canonicalize().unwrap(), binary: "x".into() };
+        let wanted = Subject::Crate { user, file: at("x.unik") };
         assert_eq!(locate(Some(folder.path())).unwrap(), wanted);
         assert_eq!(locate(Some(&at("x.unik"))).unwrap(), wanted);
         assert_eq!(locate(Some(&at("y.unik"))).unwrap(), Subject::File(at("y.unik")));

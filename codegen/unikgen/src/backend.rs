@@ -9,8 +9,8 @@ use unik_codegen::image::{self, Report};
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
 use unik_dsl::Analysis;
 
-use crate::appliance::{Checked, Subject};
-use crate::cli;
+use crate::appliance::{self, Checked, Subject};
+use crate::cli::{self, Parameters, TargetChoice};
 use crate::console::{NoSymbols, Symbols};
 use crate::crash::Crashes;
 use crate::exit::{self, environment};
@@ -79,9 +79,25 @@ pub fn manifest(checked: &Checked) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When it doesn't build.
-pub fn build(subject: &Subject, checked: &Checked, cargo: &cli::Cargo, ui: &Ui) -> anyhow::Result<Made> {
+pub fn build(
+    subject: &Subject,
+    checked: &Checked,
+    parameters: &Parameters,
+    cargo: &cli::Cargo,
+    ui: &Ui,
+) -> anyhow::Result<Made> {
     let user = match subject {
-        Subject::Crate { folder, .. } => Some(user_crate(folder)?),
+        Subject::Crate { user, file } => {
+            if cargo.locked && sync(user, file, parameters, true, ui)? {
+                return Err(anyhow::anyhow!(
+                    "the crate is out of step with its plan, and --locked keeps it so: unikgen sync"
+                ));
+            }
+            if !cargo.locked {
+                sync(user, file, parameters, false, ui)?;
+            }
+            Some(user.clone())
+        }
         _ => None,
     };
     let cache = cache()?;
@@ -122,25 +138,6 @@ pub fn build(subject: &Subject, checked: &Checked, cargo: &cli::Cargo, ui: &Ui) 
     let state = if made.fresh { "nothing to compile" } else { "compiled" };
     ui.say("built", &format!("{}, {} ({state}, {})", checked.plan.appliance, bytes(size), seconds(took)));
     Ok(made)
-}
-
-/// The crate of the user's own in `folder`.
-fn user_crate(folder: &Path) -> anyhow::Result<UserCrate> {
-    let path = folder.join("Cargo.toml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
-    let table: toml::Table =
-        text.parse().map_err(|error| exit::usage(format!("{} is no TOML: {error}", path.display())))?;
-    let name = |value: Option<&toml::Value>| value.and_then(|v| v.get("name")?.as_str().map(String::from));
-    // `[[bin]]` may give src/main.rs another name.
-    let binary = table.get("bin").and_then(toml::Value::as_array).and_then(|binaries| {
-        let is_main = |bin: &&toml::Value| bin.get("path").and_then(toml::Value::as_str) == Some("src/main.rs");
-        name(binaries.iter().find(is_main))
-    });
-    let binary = binary
-        .or_else(|| name(table.get("package")))
-        .ok_or_else(|| exit::usage(format!("{} has no package with a name", path.display())))?;
-    let folder = folder.canonicalize().with_context(|| format!("can't find {}", folder.display()))?;
-    Ok(UserCrate { folder, binary })
 }
 
 /// What the image in this file needs, as it says itself.
@@ -198,23 +195,88 @@ pub fn symbols(path: &Path) -> Box<dyn Symbols> {
     }
 }
 
-/// Brings the `Cargo.toml` of the crate in `folder` in step with the plan of `file`; with
-/// `check` only says what would change. Gives whether something did, or would.
+/// The crate of the user's own whose macro names `file`, if there is one.
+///
+/// # Errors
+/// When the `Cargo.toml` above the file can't be understood.
+pub fn user_crate(file: &Path) -> anyhow::Result<Option<UserCrate>> {
+    unik_codegen::sync::user_crate(file).map_err(with_code)
+}
+
+/// Brings the `Cargo.toml` of `user` in step with the plans of `file`, one for the machine
+/// and one for the process, which plain cargo builds; with `check` only says what would
+/// change. Gives whether something did, or would.
 ///
 /// # Errors
 /// When the file has errors, or the `Cargo.toml` can't be understood.
-pub fn sync(folder: &Path, file: &Path, parameters: &cli::Parameters, check: bool, ui: &Ui) -> anyhow::Result<bool> {
-    let _ = (folder, file, parameters, check, ui);
-    Err(anyhow::anyhow!("sync waits for the generator"))
+pub fn sync(
+    user: &UserCrate,
+    file: &Path,
+    parameters: &Parameters,
+    check: bool,
+    ui: &Ui,
+) -> anyhow::Result<bool> {
+    let of = |target| Parameters { target: Some(target), ..parameters.clone() };
+    let machine = appliance::check(file, &of(TargetChoice::Machine), ui)?;
+    // A component may be for machines only: then plain cargo has nothing to build, and says so.
+    let (process, process_baked) = appliance::analyse_file(file, &of(TargetChoice::Process))?;
+    let process = process.plan.as_ref().map(|plan| (plan, &process_baked));
+    let sync = unik_codegen::sync::plan_sync(user, Some((&machine.plan, &machine.baked)), process)
+        .map_err(with_code)?;
+    let own = own_sources();
+    if sync.is_current(&own) {
+        ui.detail(&format!("{} is in step", sync.path.display()));
+        return Ok(false);
+    }
+    let word = if check { "would change" } else { "changed" };
+    for change in &sync.changes {
+        ui.say(word, change);
+    }
+    if sync.changes.is_empty() {
+        ui.say(word, "the sources of the components in .unik/");
+    }
+    if !check {
+        sync.apply(&own).map_err(with_code)?;
+    }
+    Ok(true)
 }
 
-/// Removes what builds of `subject` left in the cache; gives the bytes.
+/// Removes what builds of the appliance left in the cache; gives the bytes. What all
+/// appliances share stays.
 ///
 /// # Errors
 /// When something can't be removed.
-pub fn clean(subject: &Subject) -> anyhow::Result<u64> {
-    let _ = subject;
-    Err(anyhow::anyhow!("clean waits for the generator"))
+pub fn clean(subject: &Subject, appliance: &str) -> anyhow::Result<u64> {
+    let cache = cache()?;
+    // A build that runs would be left without its folder.
+    let _lock = cache.lock(|| {}).map_err(with_code)?;
+    let prefix = format!("unik-{appliance}-");
+    let is_of = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix(&prefix)
+            .is_some_and(|hash| hash.len() == 12 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    let mut folders: Vec<PathBuf> = works().into_iter().filter(is_of).collect();
+    if let Subject::Crate { user, .. } = subject {
+        folders.push(cache.user_target(&user.folder));
+    }
+    let mut bytes = 0;
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        bytes += size(folder);
+        std::fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
+    }
+    Ok(bytes)
+}
+
+/// The bytes of all files in a folder, as far as they can be seen.
+fn size(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => size(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(of).sum()
 }
 
 /// Removes everything that builds left in the cache; gives the bytes.
@@ -222,5 +284,7 @@ pub fn clean(subject: &Subject) -> anyhow::Result<u64> {
 /// # Errors
 /// When something can't be removed.
 pub fn clean_all() -> anyhow::Result<u64> {
-    cache()?.clean().map_err(with_code)
+    let cache = cache()?;
+    let _lock = cache.lock(|| {}).map_err(with_code)?;
+    cache.clean().map_err(with_code)
 }

@@ -172,7 +172,11 @@ mod tests {
         assert_eq!(console.feed(b"ady\n"), [Event::Ready(vec![])]);
         console.feed(b"login: ");
         assert_eq!(console.flush(), Some(text("login: ")));
-        assert_eq!(console.feed(b"unik: ready\n"), [text("unik: ready\n")], "the middle of a line isn't the line");
+        assert_eq!(
+            console.feed(b"unik: ready\n"),
+            [text("unik: ready\n")],
+            "the middle of a line isn't the line"
+        );
         console.feed(b"unik: ready or not");
         assert_eq!(console.end(), Some(text("unik: ready or not\n")));
         assert_eq!(console.end(), None);

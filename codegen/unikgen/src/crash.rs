@@ -72,7 +72,8 @@ fn lines(frames: &[Frame], is_stack: bool) -> Vec<String> {
                 return None;
             }
             let name = frame.function.as_deref().map_or("?", without_hash);
-            let place = frame.place.as_ref().map_or_else(String::new, |(file, line)| format!("  {file}:{line}"));
+            let place =
+                frame.place.as_ref().map_or_else(String::new, |(file, line)| format!("  {file}:{line}"));
             let address =
                 if frame.inlined { "       inlined".into() } else { format!("{:>14x}", frame.address) };
             Some(format!("{address}  {name}{place}"))
@@ -94,7 +95,8 @@ mod tests {
 
     #[test]
     fn records_of_the_machine() {
-        let fault = Record::parse("fault: page-fault error=6 rip=10f3a2 rsp=18e000 cr2=18dff8 write stack-overflow");
+        let fault =
+            Record::parse("fault: page-fault error=6 rip=10f3a2 rsp=18e000 cr2=18dff8 write stack-overflow");
         assert_eq!(fault, Some(Record { addresses: vec![0x10_f3a2], is_stack: false }));
         let stack = Record::parse("stack: 10e771 10a014");
         assert_eq!(stack, Some(Record { addresses: vec![0x10_e771, 0x10_a014], is_stack: true }));

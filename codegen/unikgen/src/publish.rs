@@ -57,7 +57,8 @@ impl FromStr for Publish {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let shape = || format!("`{text}` isn't [ADDR:]HOST:GUEST[/udp], such as 8080:80 or 0.0.0.0:5353:53/udp");
+        let shape =
+            || format!("`{text}` isn't [ADDR:]HOST:GUEST[/udp], such as 8080:80 or 0.0.0.0:5353:53/udp");
         let (rest, protocol) = match text.split_once('/') {
             None => (text, Protocol::Tcp),
             Some((rest, "tcp")) => (rest, Protocol::Tcp),
@@ -69,7 +70,8 @@ impl FromStr for Publish {
             None => (None, rest),
             Some((address, host)) => (Some(address), host),
         };
-        let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port (0 to 65535)"));
+        let number =
+            |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port (0 to 65535)"));
         let address = match address {
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
             Some(address) => {
@@ -154,8 +156,9 @@ pub fn resolve(
     for publish in asked {
         let to = target(publish, listening)?;
         let mut host = SocketAddr::new(publish.address, publish.host);
-        let taken_twice =
-            published.iter().any(|p| publish.host != 0 && p.host == host && p.to.protocol == publish.protocol);
+        let taken_twice = published
+            .iter()
+            .any(|p| publish.host != 0 && p.host == host && p.to.protocol == publish.protocol);
         if taken_twice {
             return Err(exit::usage(format!("{} {host} is published twice", publish.protocol.word())));
         }
@@ -238,7 +241,9 @@ fn usable(publish: &Publish, host: SocketAddr, found: Availability) -> anyhow::R
             "port {port} ({word}) needs root, as all below 1024; choose another: --publish {other}:{guest}{suffix}"
         ),
         Availability::NotHere => format!("{} is no address of this machine", host.ip()),
-        Availability::Unusable(kind) => format!("port {port} ({word}) of {} can't be used: {kind}", host.ip()),
+        Availability::Unusable(kind) => {
+            format!("port {port} ({word}) of {} can't be used: {kind}", host.ip())
+        }
     }))
 }
 
@@ -276,10 +281,15 @@ mod tests {
     #[test]
     fn defaults_avoid_low_and_taken_ports() {
         let all = [listening(80, Protocol::Tcp), listening(7, Protocol::Udp), listening(9000, Protocol::Tcp)];
-        let published = resolve(&[], &all, |_, at| {
-            if at.port() == 8080 { Availability::Taken } else { Availability::Free }
-        })
-        .unwrap();
+        let published =
+            resolve(
+                &[],
+                &all,
+                |_, at| {
+                    if at.port() == 8080 { Availability::Taken } else { Availability::Free }
+                },
+            )
+            .unwrap();
         let ports: Vec<(u16, bool)> = published.iter().map(|p| (p.host.port(), p.chosen)).collect();
         assert_eq!(ports, [(8081, true), (8007, true), (9000, false)]);
         assert_eq!(published[0].to_string(), "http://127.0.0.1:8081/");
@@ -289,7 +299,8 @@ mod tests {
     fn two_services_on_one_port_of_two_networks_get_two() {
         let mut other = listening(80, Protocol::Tcp);
         other.network = "dmz".into();
-        let published = resolve(&[], &[listening(80, Protocol::Tcp), other], |_, _| Availability::Free).unwrap();
+        let published =
+            resolve(&[], &[listening(80, Protocol::Tcp), other], |_, _| Availability::Free).unwrap();
         assert_eq!((published[0].host.port(), published[1].host.port()), (8080, 8081));
     }
 
@@ -300,7 +311,9 @@ mod tests {
             resolve(&[text.parse().unwrap()], &all, |_, _| found).unwrap_err()
         };
         let error = try_one("8080:81", Availability::Free);
-        assert!(error.to_string().contains("nothing listens on 81/tcp; the appliance listens on 80/tcp (site)"));
+        assert!(
+            error.to_string().contains("nothing listens on 81/tcp; the appliance listens on 80/tcp (site)")
+        );
         assert_eq!(exit::code_of(&error), exit::USAGE);
         let error = try_one("8080:80", Availability::Taken);
         assert!(error.to_string().contains("--publish 8081:80"), "{error}");

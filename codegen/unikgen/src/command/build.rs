@@ -25,7 +25,7 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
         return Err(exit::usage("--report is for images: a program of the target process has no report"));
     }
     let place = args.output.clone().unwrap_or_else(|| beside(file, target));
-    let made = backend::build(&subject, &checked, &args.cargo, ui)?;
+    let made = backend::build(&subject, &checked, &args.appliance.parameters, &args.cargo, ui)?;
     copy(&made.image, &place)?;
     match &made.report_path {
         Some(report) => {
@@ -33,7 +33,8 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
             copy(report, &report_place)?;
             ui.say("image", &format!("{}, and what is in it: {}", place.display(), report_place.display()));
             if args.report == Some(ReportFormat::Json) {
-                let text = std::fs::read_to_string(report).with_context(|| format!("can't read {}", report.display()))?;
+                let text = std::fs::read_to_string(report)
+                    .with_context(|| format!("can't read {}", report.display()))?;
                 output(&format!("{}\n", text.trim_end()))?;
             }
         }

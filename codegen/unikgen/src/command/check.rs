@@ -83,7 +83,8 @@ fn as_sarif(analysis: &Analysis) -> Value {
         }
         value
     };
-    let used: std::collections::BTreeSet<&str> = analysis.diagnostics.iter().map(|d| d.code.as_str()).collect();
+    let used: std::collections::BTreeSet<&str> =
+        analysis.diagnostics.iter().map(|d| d.code.as_str()).collect();
     let rules: Vec<Value> = codes::ALL
         .iter()
         .filter(|entry| used.contains(entry.code.as_str()))
@@ -99,7 +100,8 @@ fn as_sarif(analysis: &Analysis) -> Value {
         .diagnostics
         .iter()
         .map(|diagnostic| {
-            let text = std::iter::once(&diagnostic.message).chain(&diagnostic.helps).cloned().collect::<Vec<_>>();
+            let text =
+                std::iter::once(&diagnostic.message).chain(&diagnostic.helps).cloned().collect::<Vec<_>>();
             let related: Vec<Value> = diagnostic.secondary.iter().map(location).collect();
             json!({
                 "ruleId": diagnostic.code.as_str(),
@@ -139,7 +141,8 @@ fn position(place: Place, sources: &SourceMap) -> Value {
     let Some((path, line, column)) = sources.position(place) else {
         return json!({ "path": "", "line": 1, "column": 1, "end-line": 1, "end-column": 1 });
     };
-    let (end_line, end_column) = sources.position(end).map_or((line, column), |(_, line, column)| (line, column));
+    let (end_line, end_column) =
+        sources.position(end).map_or((line, column), |(_, line, column)| (line, column));
     json!({
         "path": path.to_string_lossy(),
         "line": line,
@@ -154,7 +157,9 @@ fn uri(path: &str) -> String {
     let mut uri = if path.starts_with('/') { String::from("file://") } else { String::new() };
     for byte in path.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                uri.push(char::from(byte))
+            }
             other => uri.push_str(&format!("%{other:02X}")),
         }
     }

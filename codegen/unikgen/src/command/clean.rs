@@ -2,7 +2,7 @@
 
 use crate::appliance;
 use crate::backend;
-use crate::cli::Clean;
+use crate::cli::{Clean, Parameters};
 use crate::exit::{OK, Outcome};
 use crate::ui::{Ui, bytes};
 
@@ -15,7 +15,9 @@ pub fn run(args: &Clean, ui: &Ui) -> Outcome {
         backend::clean_all()?
     } else {
         let subject = appliance::locate_file(args.file.as_deref())?;
-        backend::clean(&subject)?
+        let Some(file) = subject.unik_file() else { return Ok(OK) };
+        let checked = appliance::check(file, &Parameters::default(), ui)?;
+        backend::clean(&subject, &checked.plan.appliance)?
     };
     ui.say("removed", &bytes(removed));
     Ok(OK)

@@ -50,11 +50,10 @@ fn with_those_of(file: &std::path::Path, ui: &Ui) -> anyhow::Result<Catalogue> {
 /// What to say of a name that is no component's.
 pub fn unknown(name: &str, catalogue: &Catalogue) -> String {
     let names = catalogue.components().iter().map(|component| component.name.as_str());
-    let mut text = format!("there is no component `{name}`");
-    if let Some(near) = nearest(name, names) {
-        let _ = write!(text, "; did you mean `{near}`?");
+    match nearest(name, names) {
+        Some(near) => format!("there is no component `{name}`; did you mean `{near}`?"),
+        None => format!("there is no component `{name}`; `unikgen components` lists all"),
     }
-    text + " `unikgen components` lists all"
 }
 
 /// The one of `known` that a person could have meant.
@@ -77,7 +76,8 @@ fn list(catalogue: &Catalogue, paint: Paint) -> String {
         (Kind::Service, "Services"),
         (Kind::Appliance, "The appliance itself"),
     ] {
-        let mut found: Vec<_> = catalogue.components().iter().filter(|component| component.kind == kind).collect();
+        let mut found: Vec<_> =
+            catalogue.components().iter().filter(|component| component.kind == kind).collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         if found.is_empty() {
             continue;
@@ -113,12 +113,18 @@ fn describe(component: &Component, paint: Paint) -> String {
     if component.implied.is_some() {
         let _ = writeln!(text, "\nComes in by itself when something needs what it provides.");
     }
-    section(&mut text, &strong("Wires"), component.wires.iter().map(|wire| {
-        (wire.name.clone(), format!("{} (must provide {})", wire.doc, wire.interfaces.join(" and ")))
-    }));
-    section(&mut text, &strong("Needs"), component.needs.iter().map(|need| {
-        (need.interface.clone(), need.reason.clone())
-    }));
+    section(
+        &mut text,
+        &strong("Wires"),
+        component.wires.iter().map(|wire| {
+            (wire.name.clone(), format!("{} (must provide {})", wire.doc, wire.interfaces.join(" and ")))
+        }),
+    );
+    section(
+        &mut text,
+        &strong("Needs"),
+        component.needs.iter().map(|need| (need.interface.clone(), need.reason.clone())),
+    );
     let provided = component.provides.iter().map(|interface| (interface.clone(), String::new()));
     let by_parts = component.parts.iter().flat_map(|(name, part)| {
         part.provides.iter().map(move |interface| (interface.clone(), format!("through its part {name}")))
@@ -131,14 +137,27 @@ fn describe(component: &Component, paint: Paint) -> String {
             describe_option(&mut text, key, option, "  ", paint);
         }
     }
-    section(&mut text, &strong("Between options"), component.constraints.iter().filter_map(|constraint| {
-        between(constraint).map(|words| (words, String::new()))
-    }));
-    section(&mut text, &strong("Parts"), component.parts.iter().map(|(name, part)| {
-        let always = if part.always { " (always)" } else { "" };
-        (name.clone(), format!("{}{always}", part.summary))
-    }));
-    let version = if component.package.version.is_empty() { String::new() } else { format!(" {}", component.package.version) };
+    section(
+        &mut text,
+        &strong("Between options"),
+        component
+            .constraints
+            .iter()
+            .filter_map(|constraint| between(constraint).map(|words| (words, String::new()))),
+    );
+    section(
+        &mut text,
+        &strong("Parts"),
+        component.parts.iter().map(|(name, part)| {
+            let always = if part.always { " (always)" } else { "" };
+            (name.clone(), format!("{}{always}", part.summary))
+        }),
+    );
+    let version = if component.package.version.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", component.package.version)
+    };
     let _ = writeln!(text, "\n{} {}{version}", strong("Crate"), component.package.name);
     text
 }

@@ -60,7 +60,11 @@ fn report(findings: &[Finding], paint: Paint) -> String {
         };
         text.push_str(&format!("{mark}  {:12} {}\n", finding.what, finding.said));
         if !finding.mend.is_empty() {
-            text.push_str(&format!("         {:12} mend it with: {}\n", "", paint.paint(Tone::Strong, &finding.mend)));
+            text.push_str(&format!(
+                "         {:12} mend it with: {}\n",
+                "",
+                paint.paint(Tone::Strong, &finding.mend)
+            ));
         }
     }
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();
@@ -95,7 +99,12 @@ fn rustc() -> Finding {
     };
     let version = line.split(' ').nth(1).unwrap_or_default();
     if is_older(version, OLDEST_RUST) {
-        return bad("rustc", State::Missing, format!("{line}; {OLDEST_RUST} or newer is needed"), "rustup update stable");
+        return bad(
+            "rustc",
+            State::Missing,
+            format!("{line}; {OLDEST_RUST} or newer is needed"),
+            "rustup update stable",
+        );
     }
     // Images are built for the host's own target, with its precompiled core.
     match first_line(&program, &["-vV"]).and(host_of(&program)) {
@@ -185,14 +194,24 @@ fn network() -> Finding {
 
 fn monitor(qemu: Option<&Qemu>) -> Finding {
     let Some(qemu) = qemu else {
-        return bad("QEMU", State::Lacking, format!("{QEMU} isn't there: appliances run as processes"), INSTALL_QEMU);
+        return bad(
+            "QEMU",
+            State::Lacking,
+            format!("{QEMU} isn't there: appliances run as processes"),
+            INSTALL_QEMU,
+        );
     };
     match qemu.version() {
         Some(version) if is_older(&version, "5.0") => {
             bad("QEMU", State::Lacking, format!("{version} is older than 5.0"), INSTALL_QEMU)
         }
         Some(version) => good("QEMU", format!("{version} ({})", qemu.program.display())),
-        None => bad("QEMU", State::Lacking, format!("{} doesn't say its version", qemu.program.display()), INSTALL_QEMU),
+        None => bad(
+            "QEMU",
+            State::Lacking,
+            format!("{} doesn't say its version", qemu.program.display()),
+            INSTALL_QEMU,
+        ),
     }
 }
 

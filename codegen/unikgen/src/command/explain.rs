@@ -21,9 +21,15 @@ pub fn run(code: &Option<String>, ui: &Ui) -> Outcome {
         return Ok(OK);
     };
     let Some(entry) = codes::explanation(code) else {
-        return Err(exit::usage(format!("there is no diagnostic `{code}`; `unikgen explain` lists them all")));
+        return Err(exit::usage(format!(
+            "there is no diagnostic `{code}`; `unikgen explain` lists them all"
+        )));
     };
-    let mut text = format!("{}\n\n{}\n", paint.paint(Tone::Strong, &format!("{}: {}", entry.code, entry.title)), entry.text);
+    let mut text = format!(
+        "{}\n\n{}\n",
+        paint.paint(Tone::Strong, &format!("{}: {}", entry.code, entry.title)),
+        entry.text
+    );
     for (title, example) in [("Wrong", entry.wrong), ("Right", entry.right)] {
         if !example.is_empty() {
             text.push_str(&format!("\n{}:\n", paint.paint(Tone::Strong, title)));

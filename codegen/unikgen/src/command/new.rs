@@ -65,7 +65,10 @@ pub fn init(args: &Init, ui: &Ui) -> Outcome {
     };
     check_name(&name).map_err(|why| exit::usage(format!("{why}; say which: --name NAME")))?;
     if !args.folder.is_dir() {
-        return Err(exit::usage(format!("there is no folder `{}`; to make one: unikgen new NAME", args.folder.display())));
+        return Err(exit::usage(format!(
+            "there is no folder `{}`; to make one: unikgen new NAME",
+            args.folder.display()
+        )));
     }
     make(&args.folder, &name, args.template, ui)?;
     ui.say("next", "unikgen run");
@@ -87,12 +90,16 @@ fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Resul
             continue;
         }
         let parent = path.parent().unwrap_or(folder);
-        std::fs::create_dir_all(parent).with_context(|| format!("can't make the folder {}", parent.display()))?;
+        std::fs::create_dir_all(parent)
+            .with_context(|| format!("can't make the folder {}", parent.display()))?;
         std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))?;
         ui.say("made", &path.display().to_string());
     }
     if template == Template::Service {
-        backend::sync(folder, &folder.join(format!("{name}.unik")), &Parameters::default(), false, ui)?;
+        let file = folder.join(format!("{name}.unik"));
+        if let Some(user) = backend::user_crate(&file)? {
+            backend::sync(&user, &file, &Parameters::default(), false, ui)?;
+        }
     }
     Ok(())
 }
@@ -109,14 +116,30 @@ fn name_of(folder: &Path) -> anyhow::Result<String> {
 /// A name that the language, cargo and Rust all take.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !plain || !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.ends_with('-') || name.len() > 64 {
+    if !plain || !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.ends_with('-') || name.len() > 64
+    {
         return Err(format!(
             "`{name}` can't be the name of an appliance: lower-case letters, digits and `-`, a letter first, at most 64"
         ));
     }
     // What cargo refuses as a package, or what would hide a crate that the appliance needs.
-    let hides = ["core", "alloc", "std", "test", "build", "deps", "examples", "incremental", "unik", "serde", "serde-json"];
-    if hides.contains(&name) || name.starts_with("unik-") || unik_catalogue::rust_name::field(name).ends_with('_') {
+    let hides = [
+        "core",
+        "alloc",
+        "std",
+        "test",
+        "build",
+        "deps",
+        "examples",
+        "incremental",
+        "unik",
+        "serde",
+        "serde-json",
+    ];
+    if hides.contains(&name)
+        || name.starts_with("unik-")
+        || unik_catalogue::rust_name::field(name).ends_with('_')
+    {
         return Err(format!("`{name}` can't be the name of an appliance: Rust or unik uses it"));
     }
     Ok(())

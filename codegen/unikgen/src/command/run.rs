@@ -90,7 +90,7 @@ fn prepare_file(subject: &Subject, file: &Path, args: &Run, ui: &Ui) -> anyhow::
     let needs = needs::of_plan(&checked.plan, &checked.sources);
     // Before the build: a taken port needn't wait for it.
     let (published, taps) = plug_in(&needs, &choice, args)?;
-    let image = backend::build(subject, &checked, &args.cargo, ui)?.image;
+    let image = backend::build(subject, &checked, &parameters, &args.cargo, ui)?.image;
     Ok(Prepared { choice, needs, image, published, taps })
 }
 
@@ -121,7 +121,9 @@ fn refuse_machine_flags(args: &Run) -> anyhow::Result<()> {
         Some((_, "--gdb")) => Err(exit::usage(
             "--gdb is for virtual machines; a process runs under gdb as it is: unikgen build -o PROGRAM, then gdb PROGRAM",
         )),
-        Some((_, flag)) => Err(exit::usage(format!("{flag} is for virtual machines, and this runs as a process"))),
+        Some((_, flag)) => {
+            Err(exit::usage(format!("{flag} is for virtual machines, and this runs as a process")))
+        }
         None => Ok(()),
     }
 }
@@ -150,7 +152,8 @@ fn plug_in(needs: &Needs, choice: &Choice, args: &Run) -> anyhow::Result<Plugs> 
     };
     if choice.monitor != Monitor::Process
         && let Some(port) = args.gdb
-        && publish::availability(publish::Protocol::Tcp, ([127, 0, 0, 1], port).into()) != publish::Availability::Free
+        && publish::availability(publish::Protocol::Tcp, ([127, 0, 0, 1], port).into())
+            != publish::Availability::Free
     {
         return Err(exit::environment(format!("port {port} for gdb is taken; choose another: --gdb=PORT")));
     }
@@ -197,15 +200,26 @@ fn taps(needs: &Needs, args: &Run) -> anyhow::Result<Vec<(String, String)>> {
 impl Prepared {
     fn run(&self, args: &Run, stop: std::sync::Arc<std::sync::atomic::AtomicBool>, ui: &Ui) -> Outcome {
         let command = self.command(args)?;
-        for published in self.published.iter().filter(|published| published.chosen && !published.to.service.is_empty()) {
+        for published in
+            self.published.iter().filter(|published| published.chosen && !published.to.service.is_empty())
+        {
             let to = &published.to;
             ui.say(
                 "publishing",
-                &format!("port {} of {} on {}; --publish PORT:{} chooses another", to.port, to.service, published.host, to.port),
+                &format!(
+                    "port {} of {} on {}; --publish PORT:{} chooses another",
+                    to.port, to.service, published.host, to.port
+                ),
             );
         }
         if let Some(port) = args.gdb {
-            ui.say("gdb", &format!("waiting; connect with: gdb {} -ex 'target remote 127.0.0.1:{port}'", backend::twin_of(&self.image).unwrap_or_else(|| self.image.clone()).display()));
+            ui.say(
+                "gdb",
+                &format!(
+                    "waiting; connect with: gdb {} -ex 'target remote 127.0.0.1:{port}'",
+                    backend::twin_of(&self.image).unwrap_or_else(|| self.image.clone()).display()
+                ),
+            );
             ui.hint("use hardware breakpoints (hbreak): under KVM a software breakpoint catches every int3, and the gate is one");
         }
         let was_ready = Cell::new(false);
@@ -218,7 +232,8 @@ impl Prepared {
             ui,
             symbols: backend::symbols(&self.image),
             on_ready: &on_ready,
-            start_timeout: (args.start_timeout > 0 && args.gdb.is_none()).then(|| Duration::from_secs(args.start_timeout)),
+            start_timeout: (args.start_timeout > 0 && args.gdb.is_none())
+                .then(|| Duration::from_secs(args.start_timeout)),
             slow_hint: self.slow_hint(args),
             error_prefix: if is_process { "" } else { "qemu: " },
             stop,
@@ -262,7 +277,11 @@ impl Prepared {
         let paint = ui.err();
         let mut lines: Vec<String> = Vec::new();
         for published in &self.published {
-            lines.push(format!("{} → {}", paint.paint(Tone::Strong, &published.to_string()), published.to.service));
+            lines.push(format!(
+                "{} → {}",
+                paint.paint(Tone::Strong, &published.to_string()),
+                published.to.service
+            ));
         }
         if self.published.is_empty() {
             // On a real network the guest's own addresses are what people connect to.
@@ -284,14 +303,20 @@ impl Prepared {
             (Monitor::Qemu { kvm: true, .. }, Machine::Q35) => {
                 "this takes long: q35 runs firmware first, which is slow where KVM is nested; --machine microvm has none"
             }
-            (Monitor::Qemu { .. }, _) if self.needs.networks.iter().any(|network| network.address.is_none()) => {
+            (Monitor::Qemu { .. }, _)
+                if self.needs.networks.iter().any(|network| network.address.is_none()) =>
+            {
                 "not up after 10 s: does a DHCP server answer on its network? --verbose shows QEMU's command line"
             }
             (Monitor::Qemu { kvm: true, .. }, _) => {
                 "not up after 10 s: try --accel tcg, and --memory with more; --verbose shows QEMU's command line"
             }
-            (Monitor::Qemu { .. }, _) => "not up after 10 s: try --memory with more; --verbose shows QEMU's command line",
-            (Monitor::Process, _) => "not up after 10 s: `log level debug` in the file says what it waits for",
+            (Monitor::Qemu { .. }, _) => {
+                "not up after 10 s: try --memory with more; --verbose shows QEMU's command line"
+            }
+            (Monitor::Process, _) => {
+                "not up after 10 s: `log level debug` in the file says what it waits for"
+            }
         }
     }
 
@@ -337,7 +362,9 @@ impl Prepared {
                 FAULT
             }
             GuestEnd::Monitor(code) => {
-                failed(format!("QEMU itself failed with {code}, see above; --verbose shows its command line"));
+                failed(format!(
+                    "QEMU itself failed with {code}, see above; --verbose shows its command line"
+                ));
                 ENVIRONMENT
             }
         }
@@ -369,7 +396,8 @@ mod tests {
     }
 
     fn needs(networks: &[&str]) -> Needs {
-        let network = |name: &&str| Network { instance: name.to_string(), device: "nic".into(), address: None };
+        let network =
+            |name: &&str| Network { instance: name.to_string(), device: "nic".into(), address: None };
         Needs { networks: networks.iter().map(network).collect(), ..Needs::default() }
     }
 
@@ -392,7 +420,9 @@ mod tests {
     #[test]
     fn flags_of_machines_are_not_ignored_for_processes() {
         assert!(refuse_machine_flags(&args(&[])).is_ok());
-        for flags in [&["--memory", "16M"][..], &["--gdb"], &["--no-net"], &["--machine", "q35"], &["--accel", "tcg"]] {
+        for flags in
+            [&["--memory", "16M"][..], &["--gdb"], &["--no-net"], &["--machine", "q35"], &["--accel", "tcg"]]
+        {
             let error = refuse_machine_flags(&args(flags)).unwrap_err();
             assert_eq!(exit::code_of(&error), exit::USAGE);
         }

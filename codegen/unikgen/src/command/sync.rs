@@ -11,12 +11,12 @@ use crate::ui::Ui;
 /// # Errors
 /// When the folder holds no crate that uses the macro, or its file has errors.
 pub fn run(args: &Sync, ui: &Ui) -> Outcome {
-    let Subject::Crate { folder, file } = appliance::locate(Some(&args.folder))? else {
+    let Subject::Crate { user, file } = appliance::locate(Some(&args.folder))? else {
         return Err(exit::usage(format!(
             "`{}` holds no crate whose src/main.rs uses unik::appliance!(\"NAME.unik\"); to begin one: unikgen new NAME --template service",
             args.folder.display()
         )));
     };
-    let changed = backend::sync(&folder, &file, &args.parameters, args.check, ui)?;
+    let changed = backend::sync(&user, &file, &args.parameters, args.check, ui)?;
     Ok(if args.check && changed { FAILED } else { OK })
 }

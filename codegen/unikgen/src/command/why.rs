@@ -87,7 +87,12 @@ impl Answer<'_> {
         for &index in found {
             let node = &plan.graph[index];
             let what = match &node.role {
-                Role::Instance => format!("the {} `{}`, an instance of {}", node.component.kind.word(), node.id, node.component.name),
+                Role::Instance => format!(
+                    "the {} `{}`, an instance of {}",
+                    node.component.kind.word(),
+                    node.id,
+                    node.component.name
+                ),
                 Role::Part { of, part } => {
                     let summary = node.component.parts.get(part).map_or("", |part| part.summary.as_str());
                     format!("{summary}, a part of `{}` ({})", plan.graph[*of].id, node.component.name)
@@ -96,7 +101,9 @@ impl Answer<'_> {
             let _ = writeln!(text, "{} is in the image: {what}.", self.paint.paint(Tone::Strong, thing));
             if node.role == Role::Instance {
                 let features = plan.features(index);
-                let with = if features.is_empty() { String::new() } else {
+                let with = if features.is_empty() {
+                    String::new()
+                } else {
                     format!(" with the features {}", features.into_iter().collect::<Vec<_>>().join(", "))
                 };
                 let _ = writeln!(text, "Its code is the crate {}{with}.", node.component.package.name);
@@ -130,12 +137,22 @@ impl Answer<'_> {
             let Some((from, to)) = graph.edge_endpoints(edge) else { continue };
             if depth == 0 {
                 let node = &graph[from];
-                let _ = writeln!(text, "  {} `{}`", node.component.kind.word(), self.paint.paint(Tone::Name, &node.id));
+                let _ = writeln!(
+                    text,
+                    "  {} `{}`",
+                    node.component.kind.word(),
+                    self.paint.paint(Tone::Name, &node.id)
+                );
             }
             let weight = &graph[edge];
-            let reason = if weight.reason.is_empty() { String::new() } else { format!(": {}", weight.reason) };
+            let reason =
+                if weight.reason.is_empty() { String::new() } else { format!(": {}", weight.reason) };
             let indent = "   ".repeat(depth);
-            let _ = writeln!(text, "  {indent}└─ needs `{}`{reason}", self.paint.paint(Tone::Name, &graph[to].id));
+            let _ = writeln!(
+                text,
+                "  {indent}└─ needs `{}`{reason}",
+                self.paint.paint(Tone::Name, &graph[to].id)
+            );
             if chain.get(depth + 1).is_none_or(|&next| graph[next].place != weight.place) {
                 let line = self.line(weight.place);
                 if !line.is_empty() {
@@ -159,7 +176,13 @@ impl Answer<'_> {
         let plan = &self.checked.plan;
         let strong = self.paint.paint(Tone::Strong, thing);
         let mut ways: Vec<String> = Vec::new();
-        let components = || catalogue.components().iter().map(AsRef::as_ref).filter(|c: &&Component| c.kind != Kind::Appliance);
+        let components = || {
+            catalogue
+                .components()
+                .iter()
+                .map(AsRef::as_ref)
+                .filter(|c: &&Component| c.kind != Kind::Appliance)
+        };
         for component in components() {
             if component.name == thing || component.package.name == thing {
                 ways.extend(self.ways_to_component(component));
@@ -175,7 +198,11 @@ impl Answer<'_> {
                 return None;
             }
             text.push_str(": nothing in the plan provides that interface");
-            ways.extend(providers.iter().map(|c| format!("an instance of `{}` would provide it: {}", c.name, c.summary)));
+            ways.extend(
+                providers
+                    .iter()
+                    .map(|c| format!("an instance of `{}` would provide it: {}", c.name, c.summary)),
+            );
         }
         text.push_str(".\n\nWhat would bring it in:\n");
         for way in ways {
@@ -199,7 +226,9 @@ impl Answer<'_> {
             ways.push(format!("`{other}` on that target: it stands in for it"));
             return ways;
         }
-        let on = if component.wires.is_empty() { String::new() } else {
+        let on = if component.wires.is_empty() {
+            String::new()
+        } else {
             let wires: Vec<String> = component.wires.iter().map(|wire| wire.name.to_uppercase()).collect();
             format!(" on {}", wires.join(", "))
         };
@@ -215,7 +244,10 @@ impl Answer<'_> {
                     format!("something that needs {interface}: nothing in this plan does")
                 } else {
                     let given: Vec<&str> = given.into_iter().collect();
-                    format!("something that needs {interface}, if `{}` didn't provide it already", given.join("`, `"))
+                    format!(
+                        "something that needs {interface}, if `{}` didn't provide it already",
+                        given.join("`, `")
+                    )
                 });
             }
         }
@@ -224,7 +256,10 @@ impl Answer<'_> {
 }
 
 fn instances_of<'a>(plan: &'a Plan, component: &Component) -> Vec<&'a str> {
-    plan.instances().filter(|(_, node)| node.component.name == component.name).map(|(_, node)| node.id.as_str()).collect()
+    plan.instances()
+        .filter(|(_, node)| node.component.name == component.name)
+        .map(|(_, node)| node.id.as_str())
+        .collect()
 }
 
 /// What would turn `part` on in instances of `component`.

@@ -50,7 +50,10 @@ mod tests {
     fn quotes_what_it_is_given() {
         let text = super::draw(&crate::graph::tests::example());
         assert!(text.starts_with("digraph \"web\" {"));
-        assert!(text.contains(r#""site" -> "clock" [label="for the \"Date\" <header> & co", style=dashed];"#), "{text}");
+        assert!(
+            text.contains(r#""site" -> "clock" [label="for the \"Date\" <header> & co", style=dashed];"#),
+            "{text}"
+        );
         assert!(text.contains(r#""nic" [label="nic\nvirtio-net""#), "{text}");
         assert_eq!(super::quote("a\"b\\"), r#""a\"b\\""#);
     }

@@ -18,7 +18,8 @@ pub fn draw(drawing: &Drawing) -> String {
     }
     for arrow in &drawing.arrows {
         let line = if arrow.implied { "-.->" } else { "-->" };
-        let label = if arrow.reason.is_empty() { String::new() } else { format!("|\"{}\"|", escape(&arrow.reason)) };
+        let label =
+            if arrow.reason.is_empty() { String::new() } else { format!("|\"{}\"|", escape(&arrow.reason)) };
         let _ = writeln!(text, "    n{} {line}{label} n{}", arrow.from, arrow.to);
     }
     for kind in ["device", "network", "storage", "service", "part"] {

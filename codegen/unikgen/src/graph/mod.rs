@@ -77,7 +77,8 @@ impl Drawing {
                     (node.component.name.clone(), node.component.summary.clone(), node.component.kind.word())
                 }
                 Role::Part { part, .. } => {
-                    let summary = node.component.parts.get(part).map_or_else(String::new, |p| p.summary.clone());
+                    let summary =
+                        node.component.parts.get(part).map_or_else(String::new, |p| p.summary.clone());
                     (part.clone(), summary, "part")
                 }
             };

@@ -39,7 +39,10 @@ pub fn draw(drawing: &Drawing) -> String {
             text,
             r##"<path d="{}" fill="none" stroke="#667" stroke-width="1.3"{dashes} marker-end="url(#tip)"><title>{}</title></path>"##,
             curve(points),
-            escape(&format!("{} → {}: {} {}", drawing.nodes[arrow.from].id, drawing.nodes[arrow.to].id, arrow.reason, arrow.place)),
+            escape(&format!(
+                "{} → {}: {} {}",
+                drawing.nodes[arrow.from].id, drawing.nodes[arrow.to].id, arrow.reason, arrow.place
+            )),
         );
     }
     for (node, &(x, y, width)) in drawing.nodes.iter().zip(&layout.boxes) {
@@ -175,8 +178,10 @@ fn ordered_rows(cells: &DiGraph<Cell, ()>) -> Vec<Vec<NodeIndex>> {
         for layer in order {
             let row = &mut rows[layer];
             let weight = |index: &NodeIndex| {
-                let mut around: Vec<f64> =
-                    cells.neighbors_directed(*index, direction).map(|other| position[other.index()]).collect();
+                let mut around: Vec<f64> = cells
+                    .neighbors_directed(*index, direction)
+                    .map(|other| position[other.index()])
+                    .collect();
                 around.sort_by(f64::total_cmp);
                 match around.len() {
                     0 => position[index.index()],
@@ -338,7 +343,8 @@ mod tests {
     fn crossings_are_undone() {
         // a → d, b → c as written crosses; the order of the lower row mends it.
         let node = |id: &str| Box { id: id.into(), component: id.into(), ..Box::default() };
-        let arrow = |from, to| Arrow { from, to, reason: String::new(), place: String::new(), implied: false };
+        let arrow =
+            |from, to| Arrow { from, to, reason: String::new(), place: String::new(), implied: false };
         let drawing = Drawing {
             nodes: ["a", "b", "c", "d"].map(node).into(),
             arrows: vec![arrow(0, 3), arrow(1, 2)],
@@ -352,7 +358,12 @@ mod tests {
     fn nothing_and_circles_do_no_harm() {
         draw(&Drawing::default());
         let node = Box { id: "a".into(), ..Box::default() };
-        let arrow = |from, to| Arrow { from, to, reason: String::new(), place: String::new(), implied: false };
-        draw(&Drawing { nodes: vec![node.clone(), node], arrows: vec![arrow(0, 1), arrow(1, 0)], ..Drawing::default() });
+        let arrow =
+            |from, to| Arrow { from, to, reason: String::new(), place: String::new(), implied: false };
+        draw(&Drawing {
+            nodes: vec![node.clone(), node],
+            arrows: vec![arrow(0, 1), arrow(1, 0)],
+            ..Drawing::default()
+        });
     }
 }

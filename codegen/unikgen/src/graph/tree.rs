@@ -37,7 +37,11 @@ impl Tree<'_> {
             "{indent}{branch}{}{}{}{}\n",
             self.name(node),
             self.why(arrow),
-            if seen && !arrows.is_empty() { self.paint.paint(Tone::Faint, "  (see above)") } else { String::new() },
+            if seen && !arrows.is_empty() {
+                self.paint.paint(Tone::Faint, "  (see above)")
+            } else {
+                String::new()
+            },
             self.place(&node.place),
         );
         self.text.push_str(&line);

@@ -38,7 +38,10 @@ fn of(manifest: &DeviceManifest, place: impl Fn(&str) -> Option<String>) -> Need
     let networks = manifest.networks.iter().map(|network| Network {
         instance: network.name.clone(),
         device: network.device.clone().unwrap_or_default(),
-        address: network.address.zip(network.prefix).map(|(address, prefix)| (address, prefix, network.gateway)),
+        address: network
+            .address
+            .zip(network.prefix)
+            .map(|(address, prefix)| (address, prefix, network.gateway)),
     });
     let listens = manifest.listens.iter().filter_map(|port| {
         Some(Listening {

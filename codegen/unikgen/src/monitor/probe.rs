@@ -45,9 +45,9 @@ impl Qemu {
 pub fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| {
+        std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
 }
 
 /// Why KVM can't be used.
@@ -134,7 +134,8 @@ fn try_tiny_machine(qemu: &Qemu) -> Result<(), NoKvm> {
     let folder = tempfile::tempdir().map_err(|error| broken("no temporary folder", error))?;
     let image = folder.path().join("tiny");
     std::fs::write(&image, tiny_image()).map_err(|error| broken("no temporary file", error))?;
-    let said = std::fs::File::create(folder.path().join("said")).map_err(|error| broken("no temporary file", error))?;
+    let said = std::fs::File::create(folder.path().join("said"))
+        .map_err(|error| broken("no temporary file", error))?;
     let mut child = Command::new(&qemu.program)
         .args(["-accel", "kvm", "-cpu", KVM_CPU, "-M", "microvm,rtc=off,pic=off,pit=off,acpi=off", "-m", "4"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])

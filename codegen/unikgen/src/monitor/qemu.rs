@@ -87,7 +87,12 @@ pub fn arguments(needs: &Needs, launch: &Launch<'_>) -> anyhow::Result<Vec<OsStr
 
 type Pair = (String, String);
 
-fn device_arguments(device: &Device, at: usize, needs: &Needs, launch: &Launch<'_>) -> anyhow::Result<Vec<Pair>> {
+fn device_arguments(
+    device: &Device,
+    at: usize,
+    needs: &Needs,
+    launch: &Launch<'_>,
+) -> anyhow::Result<Vec<Pair>> {
     let (bus, pci) = match launch.machine {
         Machine::Microvm => ("device", ""),
         Machine::MicrovmPcie | Machine::Q35 => ("pci", ",disable-legacy=on"),
@@ -135,7 +140,12 @@ fn back_end(device: &Device, network: Option<&Network>, at: usize, net: Net<'_>)
     }
 }
 
-fn user_back_end(device: &Device, network: Option<&Network>, at: usize, published: &[Published]) -> anyhow::Result<String> {
+fn user_back_end(
+    device: &Device,
+    network: Option<&Network>,
+    at: usize,
+    published: &[Published],
+) -> anyhow::Result<String> {
     // Without `restrict` the guest could reach everything that listens on this host's loopback.
     let mut text = format!("user,id=n{at},ipv6=off,restrict=on");
     let address = network.and_then(|network| network.address);
@@ -143,7 +153,9 @@ fn user_back_end(device: &Device, network: Option<&Network>, at: usize, publishe
         let Some(plan) = UserNet::around(address, prefix, gateway) else {
             return Err(refusal(
                 device,
-                &format!("QEMU's user network has no room in {address}/{prefix}: use --tap, or a prefix of 30 or less"),
+                &format!(
+                    "QEMU's user network has no room in {address}/{prefix}: use --tap, or a prefix of 30 or less"
+                ),
             ));
         };
         text = format!("{text},net={}/{prefix},host={},dns={}", plan.net, plan.host, plan.dns);
@@ -161,7 +173,11 @@ fn user_back_end(device: &Device, network: Option<&Network>, at: usize, publishe
             Protocol::Udp => "udp",
         };
         let guest = address.map_or_else(String::new, |(address, _, _)| address.to_string());
-        text = format!("{text},hostfwd={protocol}:{host}:{}-{guest}:{}", published.host.port(), published.to.port);
+        text = format!(
+            "{text},hostfwd={protocol}:{host}:{}-{guest}:{}",
+            published.host.port(),
+            published.to.port
+        );
     }
     Ok(text)
 }
@@ -228,7 +244,9 @@ impl GuestEnd {
     pub fn from_status(status: i32) -> GuestEnd {
         match status {
             0 => GuestEnd::Reset,
-            odd if odd >= 33 && odd % 2 == 1 => GuestEnd::Code(u8::try_from((odd >> 1) - 16).unwrap_or(u8::MAX)),
+            odd if odd >= 33 && odd % 2 == 1 => {
+                GuestEnd::Code(u8::try_from((odd >> 1) - 16).unwrap_or(u8::MAX))
+            }
             other => GuestEnd::Monitor(other),
         }
     }
@@ -269,7 +287,14 @@ mod tests {
     }
 
     fn launch(net: Net<'_>) -> Launch<'_> {
-        Launch { image: Path::new("site.img"), kvm: true, machine: Machine::Microvm, memory: 16 << 20, net, gdb: None }
+        Launch {
+            image: Path::new("site.img"),
+            kvm: true,
+            machine: Machine::Microvm,
+            memory: 16 << 20,
+            net,
+            gdb: None,
+        }
     }
 
     fn line(needs: &Needs, launch: &Launch<'_>) -> anyhow::Result<String> {
@@ -279,7 +304,8 @@ mod tests {
 
     #[test]
     fn microvm_with_a_published_port() {
-        let published = [Published { host: "127.0.0.1:8080".parse().unwrap(), to: listening(), chosen: true }];
+        let published =
+            [Published { host: "127.0.0.1:8080".parse().unwrap(), to: listening(), chosen: true }];
         let line = line(&needs(), &launch(Net::User(&published))).unwrap();
         assert_eq!(
             line,
@@ -294,7 +320,8 @@ mod tests {
 
     #[test]
     fn other_machines() {
-        let tcg = Launch { kvm: false, machine: Machine::MicrovmPcie, gdb: Some(1234), ..launch(Net::User(&[])) };
+        let tcg =
+            Launch { kvm: false, machine: Machine::MicrovmPcie, gdb: Some(1234), ..launch(Net::User(&[])) };
         let text = line(&needs(), &tcg).unwrap();
         for part in [
             "-accel tcg -cpu max ",
@@ -312,7 +339,8 @@ mod tests {
     fn dhcp_leaves_the_addresses_to_qemu() {
         let mut needs = needs();
         needs.networks[0].address = None;
-        let published = [Published { host: "127.0.0.1:8080".parse().unwrap(), to: listening(), chosen: true }];
+        let published =
+            [Published { host: "127.0.0.1:8080".parse().unwrap(), to: listening(), chosen: true }];
         let text = line(&needs, &launch(Net::User(&published))).unwrap();
         assert!(text.contains("user,id=n0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:8080-:80 "), "{text}");
     }
@@ -325,7 +353,12 @@ mod tests {
         assert_eq!(exit::code_of(&error), exit::ENVIRONMENT);
         let mut needs = needs();
         needs.devices[0].kind = "virtio-blk".into();
-        assert!(line(&needs, &launch(Net::None)).unwrap_err().to_string().contains("no machine that `unikgen run` starts has one"));
+        assert!(
+            line(&needs, &launch(Net::None))
+                .unwrap_err()
+                .to_string()
+                .contains("no machine that `unikgen run` starts has one")
+        );
     }
 
     #[test]

@@ -80,7 +80,9 @@ pub fn run(mut command: Command, watch: Watch<'_>) -> anyhow::Result<End> {
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| exit::environment(format!("can't start {}: {error}", command.get_program().to_string_lossy())))?;
+        .map_err(|error| {
+            exit::environment(format!("can't start {}: {error}", command.get_program().to_string_lossy()))
+        })?;
     let mut child = Reaped(child);
     let (sender, receiver) = channel();
     if let Some(stdout) = child.0.stdout.take() {
@@ -97,7 +99,15 @@ pub fn run(mut command: Command, watch: Watch<'_>) -> anyhow::Result<End> {
         prefix: watch.error_prefix,
         on_ready: watch.on_ready,
     };
-    let end = attend(&mut child, &receiver, &mut show, watch.ui, watch.start_timeout, watch.slow_hint, &watch.stop)?;
+    let end = attend(
+        &mut child,
+        &receiver,
+        &mut show,
+        watch.ui,
+        watch.start_timeout,
+        watch.slow_hint,
+        &watch.stop,
+    )?;
     if !matches!(end, End::Exited(_)) {
         child.end()?;
     }
