@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use petgraph::graph::NodeIndex;
+use petgraph::visit::EdgeRef;
 use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::quote;
 use sha2::{Digest, Sha256};
 use unik_catalogue::host::Baked;
 use unik_catalogue::schema::Transport;
-use unik_catalogue::{Kind, Target, rust_name, shape};
-use unik_dsl::plan::{Node, Plan};
+use unik_catalogue::value::Bound;
+use unik_catalogue::{Kind, Target, Type, Value, rust_name, shape};
+use unik_dsl::plan::{EdgeKind, Node, Plan};
 
 use crate::host::BakedSet;
 use crate::note;
@@ -152,7 +154,11 @@ fn start(
         }
         blobs.extend(baked.blobs.iter().map(|(blob, bytes)| (folder.join(blob), bytes.clone())));
     }
-    for argument in plan.arguments(index) {
+    for argument in slots(plan, index) {
+        let Some(argument) = argument else {
+            arguments.push(quote!(()));
+            continue;
+        };
         let handle = variable(&plan.graph[argument].id);
         let left = uses.entry(argument).or_default();
         *left = left.saturating_sub(1);
@@ -164,6 +170,44 @@ fn start(
         quote!(let #handle =)
     });
     Ok(quote!(#binding { #items #start(#(#arguments),*).await? };))
+}
+
+/// The arguments of `start` that are handles; `None` for an option that may refer to an
+/// instance and isn't written, so that `start` has one signature.
+fn slots(plan: &Plan, index: NodeIndex) -> Vec<Option<NodeIndex>> {
+    let node = &plan.graph[index];
+    let wires = plan.graph.edges(index).filter(|edge| matches!(edge.weight().kind, EdgeKind::Wire(_))).count();
+    let mut handles = plan.arguments(index).into_iter();
+    let mut slots: Vec<_> = handles.by_ref().take(wires).map(Some).collect();
+    for (key, option) in &node.component.options {
+        match (node.options.get(key).map_or(&[][..], Vec::as_slice), option.forms.as_slice()) {
+            ([], [form]) if !option.repeats => {
+                let refers = |ty: &Type| matches!(ty, Type::Instance(_) | Type::InstancePath(_));
+                slots.extend(form.usage.placeholders().iter().filter(|placeholder| refers(placeholder.1)).map(|_| None));
+            }
+            (entries, _) => {
+                let references = entries.iter().flat_map(|entry| entry.values.values()).map(references).sum();
+                slots.extend(handles.by_ref().take(references).map(Some));
+            }
+        }
+    }
+    slots.extend(handles.map(Some));
+    slots
+}
+
+/// How many instances a value names.
+fn references(bound: &Bound) -> usize {
+    fn count(value: &Value) -> usize {
+        match value {
+            Value::Instance(_) | Value::InstancePath { .. } => 1,
+            Value::List(values) => values.iter().map(count).sum(),
+            _ => 0,
+        }
+    }
+    match bound {
+        Bound::One(value) => count(value),
+        Bound::Many(values) => values.iter().map(count).sum(),
+    }
 }
 
 /// The local variable that holds the handle of an instance.

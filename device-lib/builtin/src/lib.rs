@@ -27,7 +27,7 @@ pub fn components() -> Result<Vec<Component>, ManifestError> {
 /// The host halves of the built-in components that have one.
 #[must_use]
 pub fn host_halves() -> Vec<Box<dyn HostHalf>> {
-    Vec::new()
+    vec![Box::new(unik_embed_host::Embed), Box::new(unik_http_host::Http)]
 }
 
 /// The sources that generated crates are built from: a tar archive, deflated. The same

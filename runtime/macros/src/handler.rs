@@ -89,7 +89,7 @@ fn implement(function: &ItemFn, state: Option<&Type>, good: bool) -> TokenStream
                 #[allow(unused_variables)]
                 state: &Self::State,
             ) -> ::unik_http::Response {
-                #call.await
+                ::unik_http::Response::from(#call.await)
             }
         }
     }

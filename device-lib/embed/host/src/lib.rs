@@ -158,7 +158,7 @@ fn bake(files: BTreeMap<String, Vec<u8>>) -> Baked {
     }
     let items = quote! {
         #(#statics)*
-        pub struct Tree;
+        struct Tree;
         impl ::unik_embed::Tree for Tree {
             fn files() -> &'static [(&'static str, &'static [u8])] {
                 static FILES: &[(&str, &[u8])] = &[#(#rows),*];

@@ -69,7 +69,7 @@ impl Site {
         let items = quote! {
             #statics
             #routes
-            pub struct Site;
+            struct Site;
             impl ::unik_http::Site for Site {
                 type Routes = #routes_type;
                 fn paths() -> &'static [(&'static str, ::unik_http::Entry)] {

@@ -125,7 +125,7 @@ impl Routes {
             numbers.push(number);
         }
         quote! {
-            pub struct Routes { #(#states: ::unik_http::Shared<#types>),* }
+            struct Routes { #(#states: ::unik_http::Shared<#types>),* }
             impl ::unik_http::Routes for Routes {
                 const ANY: bool = true;
                 fn new() -> Self {

@@ -115,7 +115,7 @@ fn what_is_baked() {
         r#"::unik_http::Method::Delete|::unik_http::Method::Post=>::unik_http::Found::Handler(1),"#,
         r#"_=>::unik_http::Found::Other("DELETE, GET, HEAD, OPTIONS, POST"),"#.replace(' ', "").as_str(),
         r#"_ifpath.starts_with("/api/deep/")=>::unik_http::Found::Handler(1),_ifpath.starts_with("/api/")=>"#,
-        "pubstructRoutes{state_0:::unik_http::Shared<crate::count>,state_1:::unik_http::Shared<crate::api::reset>}",
+        "structRoutes{state_0:::unik_http::Shared<crate::count>,state_1:::unik_http::Shared<crate::api::reset>}",
         "1=><crate::api::resetas::unik_http::Handler>::call(request,&self.state_1).await,",
         "typeRoutes=Routes;",
         r#"("/",::unik_http::Entry::File(&FILE_0)),("/index.html",::unik_http::Entry::File(&FILE_0))"#,
