@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use petgraph::graph::NodeIndex;
-use petgraph::visit::EdgeRef;
 use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::quote;
 use sha2::{Digest, Sha256};
