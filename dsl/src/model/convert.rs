@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use unik_catalogue::value::{Place, Size};
+use unik_catalogue::value::Place;
 use unik_catalogue::{Type, Value as Typed};
 
 use super::Checker;
@@ -37,6 +37,8 @@ pub struct Reason {
     pub replacement: Option<String>,
     /// Where the value is written, when it came by a name.
     pub written: Option<Place>,
+    /// Where the instance is declared that it names.
+    pub declared: Option<Place>,
     /// Whether it is of the right kind all the same: out of range, in the wrong unit.
     pub close: bool,
 }
@@ -61,6 +63,9 @@ impl Reason {
         });
         if let Some(written) = self.written {
             diagnostic = diagnostic.and(written, "the value comes from here");
+        }
+        if let Some(declared) = self.declared {
+            diagnostic = diagnostic.and(declared, "declared here");
         }
         diagnostic.helps.extend(self.help);
         if let Some(replacement) = self.replacement {
@@ -100,6 +105,7 @@ impl Checker<'_> {
             help: None,
             replacement: None,
             written: (value.place != used.place).then_some(value.place),
+            declared: None,
             close: false,
         };
         if depth > MAX_DEPTH || self.budget == 0 {
@@ -236,8 +242,8 @@ impl Checker<'_> {
             return Ok(name.into());
         }
         misfit.code = codes::NOT_PROVIDED;
-        misfit.detail = Some(format!("`{name}` is a `{}`, which doesn't provide {interface}", component.name));
-        misfit.written = Some(declared.place);
+        misfit.detail = Some(format!("`{name}` (`{}`) doesn't provide {interface}", component.name));
+        misfit.declared = Some(declared.place);
         Err(Misfit::Because(Box::new(misfit)))
     }
 
@@ -321,7 +327,7 @@ fn size(number: u64, unit: &str, misfit: &mut Reason) -> Option<u64> {
     let bytes = number.checked_mul(factor);
     if bytes.is_none() {
         misfit.code = codes::OUT_OF_RANGE;
-        misfit.detail = Some(format!("a size is at most {}", Size(u64::MAX)));
+        misfit.detail = Some("this size is too large".into());
     }
     bytes
 }

@@ -41,11 +41,7 @@ impl Checker<'_> {
     /// Reads the crates that the file names, and takes their components in.
     pub(super) fn crates<'s>(&mut self, statements: impl Iterator<Item = &'s Statement>) -> Vec<NamedCrate> {
         let mut found: IndexMap<&str, NamedCrate> = IndexMap::new();
-        let table = Component::from_manifest(TABLE, Path::new("crate")).map(|table| Component {
-            name: "a crate".into(),
-            options: table.options,
-            ..table
-        });
+        let table = Component::from_manifest(TABLE, Path::new("crate"));
         for statement in statements {
             let StatementKind::Crate { name, body } = &statement.kind else { continue };
             if let Some(first) = found.get(name.value.as_str()) {
@@ -63,7 +59,7 @@ impl Checker<'_> {
             let said = self.diagnostics.len();
             let options = self.options(table, &flat, statement.place).options;
             let Some(source) = source(&options).filter(|_| self.diagnostics.len() == said) else {
-                self.incomplete = true;
+                self.missing_crates = true;
                 continue;
             };
             self.take_in(name, &source, statement.place);
@@ -80,7 +76,7 @@ impl Checker<'_> {
                     Diagnostic::error(codes::NOT_SUPPORTED, place, "crates by git or version are not supported yet")
                         .help("fetch it, and name its folder with `path`"),
                 );
-                self.incomplete = true;
+                self.missing_crates = true;
             }
             return;
         };
@@ -107,7 +103,7 @@ impl Checker<'_> {
             Err(error) => error.to_string(),
         };
         self.error(Diagnostic::error(codes::BAD_CRATE, name.place, format!("can't use the crate `{}`", name.value)).label(problem));
-        self.incomplete = true;
+        self.missing_crates = true;
     }
 }
 

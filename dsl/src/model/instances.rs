@@ -43,6 +43,9 @@ impl Checker<'_> {
     fn component(&mut self, declaration: &Declaration) -> Option<Rc<Component>> {
         let (kind, name) = (declaration.kind.value, &declaration.component);
         let Some(component) = self.catalogue.component(&name.value).filter(|c| c.kind != Kind::Appliance).cloned() else {
+            if self.missing_crates {
+                return None;
+            }
             let mut diagnostic = Diagnostic::error(
                 codes::UNKNOWN_COMPONENT,
                 name.place,
@@ -59,7 +62,7 @@ impl Checker<'_> {
             diagnostic = match self.near(&name.value, &of_kind) {
                 Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), name.place, near),
                 None if list.is_empty() => diagnostic,
-                None => diagnostic.help(format!("there is {}", list.join(", "))),
+                None => diagnostic.help(format!("the catalogue has {}", list.join(", "))),
             };
             self.error(diagnostic);
             return None;

@@ -40,7 +40,7 @@ pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Di
     loaded.paths.push(path.clone());
     let same = identity(&path);
     let seen = HashSet::from([same.clone()]);
-    let stack = vec![(same, Place { source: number, start: 0, end: 0 })];
+    let stack = vec![(same, Place { source: number, start: 0, end: 0 }, request.file.to_owned())];
     let mut loader = Loader { sources, diagnostics, stack, seen };
     loader.includes(&mut loaded, 0, Context::Top, request.file);
     loaded
@@ -49,8 +49,9 @@ pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Di
 struct Loader<'a> {
     sources: &'a mut SourceMap,
     diagnostics: &'a mut Vec<Diagnostic>,
-    /// The files that are being read, each with the place that included it.
-    stack: Vec<(PathBuf, Place)>,
+    /// The files that are being read, each with the place that included it and its path
+    /// for people.
+    stack: Vec<(PathBuf, Place, PathBuf)>,
     /// All files that were read.
     seen: HashSet<PathBuf>,
 }
@@ -64,10 +65,12 @@ impl Loader<'_> {
             let shown = shown.parent().unwrap_or(Path::new("")).join(&include.value);
             let path = std::path::absolute(&shown).unwrap_or_else(|_| shown.clone());
             let same = identity(&path);
-            if let Some(at) = self.stack.iter().position(|(open, _)| *open == same) {
-                let mut diagnostic =
-                    Diagnostic::error(codes::INCLUDE_CYCLE, include.place, "this file includes itself");
-                for (_, place) in &self.stack[at + 1..] {
+            if let Some(at) = self.stack.iter().position(|(open, ..)| *open == same) {
+                let round = self.stack[at..].iter().chain([&self.stack[at]]);
+                let names: Vec<String> = round.map(|(.., path)| path.display().to_string()).collect();
+                let message = format!("a file includes itself: {}", names.join(" → "));
+                let mut diagnostic = Diagnostic::error(codes::INCLUDE_CYCLE, include.place, message);
+                for (_, place, _) in &self.stack[at + 1..] {
                     diagnostic = diagnostic.and(*place, "by way of this");
                 }
                 self.diagnostics.push(diagnostic);
@@ -102,7 +105,7 @@ impl Loader<'_> {
             loaded.files.push(file);
             loaded.paths.push(path);
             loaded.includes.insert(include.place, index);
-            self.stack.push((same, include.place));
+            self.stack.push((same, include.place, shown.clone()));
             self.includes(loaded, index, context, &shown);
             self.stack.pop();
         }

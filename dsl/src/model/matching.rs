@@ -123,8 +123,12 @@ impl Checker<'_> {
                 .label(format!("expected {list}"));
         };
         let found = self.describe(value);
-        let diagnostic = Diagnostic::error(codes::WRONG_TYPE, value.place, format!("{what} takes {list} here, not {found}"))
-            .label(format!("expected {list}"));
+        let message = match words.is_empty() {
+            true => format!("{what} takes nothing more, but {found} follows"),
+            false => format!("{what} takes {list} here, not {found}"),
+        };
+        let diagnostic =
+            Diagnostic::error(codes::WRONG_TYPE, value.place, message).label(format!("expected {list}"));
         if let ValueKind::Word(word) = &value.kind
             && let Some(near) = self.near(word, words.iter().map(|word| word.trim_matches('`')))
         {

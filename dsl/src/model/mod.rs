@@ -111,6 +111,8 @@ struct Checker<'a> {
     declared: BTreeMap<String, Declared>,
     mentioned: BTreeSet<String>,
     incomplete: bool,
+    /// Whether a crate couldn't be taken in: an unknown component may be its.
+    missing_crates: bool,
     /// Values that may not be equal in two instances, by component, option and placeholder.
     unique: HashMap<(String, String, String), Vec<(Typed, Place)>>,
     /// Places whose unknown name was reported.
@@ -158,6 +160,7 @@ impl<'a> Checker<'a> {
             declared: BTreeMap::new(),
             mentioned: BTreeSet::new(),
             incomplete: false,
+            missing_crates: false,
             unique: HashMap::new(),
             said: HashSet::new(),
             budget: 1_000_000,

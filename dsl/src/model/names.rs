@@ -277,7 +277,8 @@ impl Checker<'_> {
             })
             .collect();
         unread.sort();
-        if !self.incomplete {
+        // Where something is wrong, it may only seem so.
+        if !self.incomplete && !self.diagnostics.iter().any(Diagnostic::is_error) {
             for (place, message) in unread {
                 self.error(Diagnostic::warning(codes::UNREAD, place, message));
             }

@@ -73,7 +73,7 @@ impl Checker<'_> {
 
     fn unknown_option(&mut self, of: &Of, specs: &IndexMap<String, OptionSpec>, entry: &Entry) {
         let key = &entry.key;
-        let owner = if of.component.kind == unik_catalogue::Kind::Appliance {
+        let owner = if of.component.name == "appliance" {
             "an appliance".to_string()
         } else {
             format!("`{}`", of.component.name)
@@ -85,6 +85,7 @@ impl Checker<'_> {
         diagnostic = match self.near(&key.value, specs.keys()) {
             Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), key.place, near),
             None if known.is_empty() => diagnostic.help("it has no options"),
+            None if known.len() == 1 => diagnostic.help(format!("its only option is {}", known[0])),
             None => diagnostic.help(format!("its options are {}", known.join(", "))),
         };
         self.error(diagnostic);

@@ -111,7 +111,7 @@ impl<'a> Planner<'a> {
 
     /// The ports that services listen on, at the network that they are wired to.
     fn listen(&mut self) {
-        let mut known: HashMap<(NodeIndex, Transport, u16), Place> = HashMap::new();
+        let mut known: HashMap<(NodeIndex, Transport, u16), (Place, &str)> = HashMap::new();
         let model = self.model;
         for (at, instance) in model.instances.iter().enumerate() {
             if self.nodes[at].is_none() {
@@ -125,7 +125,7 @@ impl<'a> Planner<'a> {
                 };
                 let (protocol, port, place) = (listening.protocol, listening.port, listening.place);
                 let shown = if protocol == Transport::Tcp { "TCP" } else { "UDP" };
-                if let Some(first) = known.get(&(node, protocol, port)) {
+                if let Some((first, other)) = known.get(&(node, protocol, port)) {
                     let mut diagnostic = Diagnostic::error(
                         codes::PORT_TAKEN,
                         place,
@@ -133,12 +133,12 @@ impl<'a> Planner<'a> {
                     )
                     .label(format!("`{}` listens there", instance.name.value));
                     if *first != place {
-                        diagnostic = diagnostic.and(*first, "and so does this");
+                        diagnostic = diagnostic.and(*first, format!("and so does `{other}`"));
                     }
                     self.diagnostics.push(diagnostic);
                     continue;
                 }
-                known.insert((node, protocol, port), place);
+                known.insert((node, protocol, port), (place, &instance.name.value));
                 if self.graph[node].component.listeners {
                     let service = instance.name.value.clone();
                     self.graph[node].listens.push(Listen { protocol, port, service, place });
@@ -149,7 +149,8 @@ impl<'a> Planner<'a> {
 
     /// Devices, networks and storage that nothing uses, and crates.
     fn unused(&mut self) {
-        if self.model.incomplete {
+        // Where something is wrong, it may only seem unused.
+        if self.model.incomplete || self.diagnostics.iter().any(Diagnostic::is_error) {
             return;
         }
         let model = self.model;

@@ -17,7 +17,8 @@ impl Planner<'_> {
     /// could go in any order, as the file has them. `None` when there is no order.
     pub(super) fn order(&mut self) -> Option<Vec<NodeIndex>> {
         let mut cyclic = false;
-        let mut groups = petgraph::algo::tarjan_scc(&self.graph);
+        // Not Tarjan's, which recurses.
+        let mut groups = petgraph::algo::kosaraju_scc(&self.graph);
         groups.iter_mut().for_each(|group| group.sort_unstable());
         groups.sort();
         for group in groups {

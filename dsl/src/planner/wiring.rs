@@ -9,6 +9,9 @@ use crate::model::Instance;
 use crate::plan::{EdgeKind, Node, Origin, Role};
 use crate::syntax::Spanned;
 
+/// With so many errors, looking for what was meant costs more than it helps.
+const MANY: usize = 200;
+
 impl Planner<'_> {
     pub(super) fn wire_all(&mut self) {
         let model = self.model;
@@ -68,7 +71,10 @@ impl Planner<'_> {
                 continue;
             };
             let Some(component) = &target.declared else { continue };
-            for interface in wire.interfaces.iter().filter(|interface| !component.can_provide(interface)) {
+            let lacking: Vec<&str> =
+                wire.interfaces.iter().map(String::as_str).filter(|interface| !component.can_provide(interface)).collect();
+            if !lacking.is_empty() {
+                let interface = lacking.join(" and ");
                 let gives = all_interfaces(component);
                 let mut diagnostic = Diagnostic::error(
                     codes::NOT_PROVIDED,
@@ -81,6 +87,7 @@ impl Planner<'_> {
                     .model
                     .instances
                     .iter()
+                    .take(if self.diagnostics.len() > MANY { 0 } else { usize::MAX })
                     .filter(|other| other.name.value != instance.name.value)
                     .filter(|other| other.declared.as_ref().is_some_and(|c| wire.interfaces.iter().all(|i| c.can_provide(i))))
                     .map(|other| format!("`{}`", other.name.value))
@@ -101,6 +108,10 @@ impl Planner<'_> {
         }
         let mut diagnostic =
             Diagnostic::error(codes::UNKNOWN_INSTANCE, name.place, format!("no instance is called `{}`", name.value));
+        if self.diagnostics.len() > MANY {
+            self.diagnostics.push(diagnostic);
+            return;
+        }
         let known: Vec<&str> = self.model.instances.iter().map(|instance| instance.name.value.as_str()).take(1000).collect();
         diagnostic = match did_you_mean(&name.value, known) {
             Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), name.place, near),

@@ -44,7 +44,10 @@ impl<'a> Parser<'a, '_> {
                 "when" => context,
                 _ => Context::Options,
             };
-            let body = self.statements(raw.body.as_deref().unwrap_or_default(), inner);
+            let body = match self.first_word(&raw.head) {
+                "budget" => Vec::new(),
+                _ => self.statements(raw.body.as_deref().unwrap_or_default(), inner),
+            };
             self.broken(raw, body)
         });
         Statement { place, docs, kind }
@@ -301,7 +304,7 @@ impl<'a> Parser<'a, '_> {
         let key = head.split([' ', '\t', '=', ':']).next().unwrap_or_default();
         let bad_name = rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') || rest[..length].contains('_');
         match rule {
-            Rule::only_entry if rest.starts_with('=') || rest.starts_with(':') => {
+            Rule::only_entry if rest.starts_with('=') || rest.starts_with(':') || at == 0 && rest[..length].ends_with(':') => {
                 diagnostic = diagnostic.help(format!("a value follows its key after a space: `{key} VALUE`"));
             }
             _ if expected.starts_with("a name") && bad_name => {
@@ -464,6 +467,8 @@ fn expected(rules: &[Rule]) -> String {
     let mut words: Vec<&str> = Vec::new();
     for rule in rules {
         let word = match rule {
+            // May stand anywhere: nobody is told to write one.
+            Rule::COMMENT | Rule::WHITESPACE | Rule::line_comment | Rule::block_comment => continue,
             Rule::equals => "`=`",
             Rule::colon => "`:`",
             Rule::comparison => "`==` or `!=`",

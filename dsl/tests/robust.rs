@@ -1,0 +1,111 @@
+//! Whatever the text, the checker answers, and soon.
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use unik_dsl::{Request, analyse, diagnostic};
+
+fn check(text: &str) -> unik_dsl::Analysis {
+    let catalogue = CATALOGUE.with(Clone::clone);
+    let analysis = analyse(&Request::new(Path::new("test.unik"), Some(text.into())), &catalogue);
+    let rendered = diagnostic::render_all(&analysis.diagnostics, &analysis.sources, false);
+    assert_eq!(analysis.diagnostics.is_empty(), rendered.is_empty());
+    assert!(analysis.plan.is_some() || analysis.diagnostics.iter().any(|diagnostic| diagnostic.is_error()));
+    analysis
+}
+
+thread_local! {
+    static CATALOGUE: unik_dsl::Catalogue = common::catalogue();
+}
+
+/// Pieces of the language, so that random texts get further than the first character.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "unik 1\n", "param ", "let ", "include ", "when ", "crate ", "appliance ", "device ", "network ", "storage ",
+        "service ", "target", "name", "a", "b", "ip", "echo", "virtio-net", "http", "dns-server", "embed", "say",
+        " = ", " == ", " != ", " on ", ": ", "{", "}", "{\n", "}\n", "[", "]", ",", ";", "\n", " ", "\t", "\"", "\\",
+        "\"x\"", "/*", "*/", "//", "///", "/", "$a", "$", "80", "10.0.0.2/24", "10.0.0.300", "::1", "[::1]:53",
+        "52:54:00:12:34:56", "16 MiB", "24 MB", "30 s", "5 per second", "port ", "ipv4 ", "dhcp", "gateway ", "zone ",
+        "from ", "line ", "files ", "route ", "memory ", "log level ", "é", "\u{feff}", "\0", "-5", "1.5", "99999999999999999999",
+    ]);
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        check(&text);
+    }
+
+    #[test]
+    fn nor_do_pieces_of_the_language(text in pieces()) {
+        check(&text);
+    }
+
+    #[test]
+    fn nor_does_a_right_file_with_a_slip(at in 0usize..700, piece in pieces(), cut in 0usize..20) {
+        let mut text = include_str!("right/web.unik").to_string();
+        let floor = |text: &str, mut at: usize| { at = at.min(text.len()); while !text.is_char_boundary(at) { at -= 1; } at };
+        let start = floor(&text, at);
+        let end = floor(&text, at + cut);
+        text.replace_range(start..end, &piece);
+        check(&text);
+    }
+}
+
+/// Texts that made other parsers slow. Twice the text may take no more than a few times
+/// as long: the bound is on the ratio, so that a slow machine doesn't matter.
+#[test]
+fn time_is_linear_in_the_text() {
+    let lines = |line: &'static str| move |n: usize| format!("unik 1\nappliance a {{\n{}", line.repeat(n));
+    let makers: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
+        ("unclosed blocks", Box::new(lines("    service s = say {\n"))),
+        ("unclosed at the margin", Box::new(|n| "service s = say {\n".repeat(n))),
+        ("unclosed lists", Box::new(lines("    memory [\n"))),
+        ("unclosed strings", Box::new(lines("    memory \"x\n"))),
+        ("unclosed comments", Box::new(lines("    /* \n"))),
+        ("closing braces", Box::new(|n| "}\n".repeat(n))),
+        ("one line", Box::new(|n| format!("unik 1\nappliance a {{ memory {} }}", "[1 ".repeat(n)))),
+        ("one value", Box::new(|n| format!("unik 1\nappliance a {{ memory {} }}", "1:".repeat(n)))),
+        ("one list", Box::new(|n| format!("unik 1\nappliance a {{ memory [{}] }}", "1,".repeat(n)))),
+        ("one word", Box::new(|n| format!("unik 1\nappliance a {{ memory {} }}", "a::".repeat(n)))),
+        ("unknown names", Box::new(|n| format!("unik 1\nappliance a {{ memory {} }}", "$x ".repeat(n)))),
+        ("many lets", Box::new(|n| (0..n).map(|i| format!("let a{i} = $a{}\n", i + 1)).collect())),
+        ("many instances", Box::new(|n| {
+            let all: String = (0..n).map(|i| format!("service s{i} = say {{ line \"x\" }}\n")).collect();
+            format!("unik 1\nappliance a {{\n{all}}}\n")
+        })),
+        ("many wires", Box::new(|n| {
+            let all: String = (0..n).map(|i| format!("service s{i} = echo on x{i}\n")).collect();
+            format!("unik 1\nappliance a {{\n{all}}}\n")
+        })),
+        ("a long chain", Box::new(|n| {
+            let all: String = (0..n).map(|i| format!("network s{i} = bridge on s{}\n", (i + 1) % n)).collect();
+            format!("unik 1\nappliance a {{\n{all}}}\n")
+        })),
+    ];
+    for (what, make) in makers {
+        let time = |n: usize| {
+            let text = make(n);
+            let best = (0..3).map(|_| { let start = Instant::now(); check(&text); start.elapsed() }).min();
+            best.unwrap_or_default()
+        };
+        let (small, large) = (time(1_000), time(8_000));
+        // Eight times the text; quadratic would be 64 times.
+        let bound = small.max(Duration::from_millis(2)) * 28;
+        assert!(large < bound, "{what}: 1,000 took {small:?}, 8,000 took {large:?}");
+    }
+}
+
+/// Values that stand for values that stand for values: a bomb where each is a list of two.
+#[test]
+fn lists_of_lists_do_not_explode() {
+    let lets: String = (1..60).map(|i| format!("let a{i} = [$a{}, $a{}]\n", i - 1, i - 1)).collect();
+    let text = format!("unik 1\nlet a0 = [10.0.0.0/8]\n{lets}appliance a {{ service s = dns-server {{ allow $a59 }} }}");
+    check(&text);
+}
