@@ -73,6 +73,15 @@ mod tests {
     }
 
     #[test]
+    fn every_component_with_a_host_half_has_it_here() {
+        let halves = host_halves();
+        for component in components().unwrap() {
+            let here = halves.iter().any(|half| half.component() == component.name);
+            assert_eq!(here, component.host.is_some(), "{}", component.name);
+        }
+    }
+
+    #[test]
     fn sources_hold_what_builds_need_and_no_more() {
         let files = source_files().unwrap();
         let has = |path: &str| files.iter().any(|(file, _)| file == Path::new(path));
