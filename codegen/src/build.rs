@@ -248,16 +248,16 @@ struct NetworkView {
 /// A script that runs the image under QEMU.
 fn run_script(plan: &Plan) -> String {
     let manifest = DeviceManifest::of(plan);
-    let forwards: String = manifest
-        .listens
-        .iter()
-        .map(|port| format!(",hostfwd={}:127.0.0.1:{}-:{}", port.protocol, 8000u32 + u32::from(port.port) % 57_000, port.port))
-        .collect();
+    let forwards = |device: &str| -> String {
+        let ports = manifest.listens.iter().filter(|port| port.device.as_deref() == Some(device));
+        let published = |port: u16| 8000 + u32::from(port) % 57_000;
+        ports.map(|port| format!(",hostfwd={}:127.0.0.1:{}-:{}", port.protocol, published(port.port), port.port)).collect()
+    };
     let networks = manifest
         .devices
         .iter()
         .filter(|device| device.provides.iter().any(|interface| interface == "Frames"))
-        .map(|device| NetworkView { name: device.name.clone(), forwards: forwards.clone() })
+        .map(|device| NetworkView { name: device.name.clone(), forwards: forwards(&device.name) })
         .collect();
     template::render(template::RUN, &RunView {
         appliance: manifest.appliance,

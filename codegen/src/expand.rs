@@ -75,7 +75,7 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
     let log = log_level(plan)
         .map(|level| Ident::new(&rust_name::type_name(level), Span::call_site()))
         .map(|level| quote!(::unik::logging::start(::unik::log::LevelFilter::#level);));
-    let doc = format!("The appliance `{}`, for the target `{}`.", plan.appliance, plan.target.word());
+    let doc = format!(" The appliance `{}`, for the target `{}`.", plan.appliance, plan.target.word());
     let wire = quote! {
         /// Starts every instance, providers first.
         pub(super) async fn wire() -> Result<(), StartError> {

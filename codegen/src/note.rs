@@ -88,6 +88,8 @@ pub struct Network {
 pub struct Port {
     /// The network's name in the `.unik` file.
     pub network: String,
+    /// The device that the network is on, in a machine.
+    pub device: Option<String>,
     /// `tcp` or `udp`.
     pub protocol: String,
     /// The port.
@@ -104,9 +106,12 @@ impl DeviceManifest {
     pub fn of(plan: &Plan) -> DeviceManifest {
         let settings = Settings::of(plan);
         let devices = plan.instances().filter(|(_, node)| node.component.kind == Kind::Device);
-        let ports = plan.instances().flat_map(|(_, node)| {
-            node.listens.iter().map(|listen| Port {
+        let ports = plan.instances().flat_map(|(index, node)| {
+            let wired = plan.arguments(index).into_iter().map(|provider| &plan.graph[provider]);
+            let card = wired.filter(|node| node.component.can_provide("Frames")).map(|node| node.id.clone()).next();
+            node.listens.iter().map(move |listen| Port {
                 network: node.id.clone(),
+                device: card.clone(),
                 protocol: match listen.protocol {
                     Transport::Tcp => "tcp".into(),
                     Transport::Udp => "udp".into(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, Value};
 use unik_dsl::plan::Plan;
 
 use crate::build::UserCrate;
@@ -237,7 +237,10 @@ fn table_of<'a>(document: &'a mut DocumentMut, cfg: &str, needed: bool) -> Resul
             }
             let mut new = Table::new();
             new.set_implicit(at + 1 < path.len());
-            table.insert(key, Item::Table(new));
+            // `'cfg(…)'`, as people write it.
+            let quoted = if key.contains('(') { format!("'{key}'") } else { (*key).to_string() };
+            let key: Key = quoted.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
+            table.insert_formatted(&key, Item::Table(new));
         }
         table = table
             .get_mut(key)

@@ -1,0 +1,67 @@
+//! Generated crates, compared with what they were: a folder of `golden/` for each case.
+//!
+//! `BLESS=1 cargo test -p unik-codegen --test golden` writes what is generated now.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use unik_catalogue::Target;
+use unik_codegen::build::crate_files;
+use unik_codegen::expand;
+
+#[test]
+fn generated_crates() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<PathBuf> = fs::read_dir(&golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() >= 4, "the cases are gone");
+    for case in cases {
+        for target in [Target::Machine, Target::Process] {
+            let planned = common::plan(&case.join("in.unik"), target).unwrap_or_else(|text| panic!("{}\n{text}", case.display()));
+            let expansion = expand(&planned.plan, &planned.baked).unwrap();
+            let files = crate_files(&planned.plan, &planned.sources, &planned.baked, &expansion, Path::new("unik-VERSION")).unwrap();
+            for (path, bytes) in files {
+                compare(&case.join(target.word()).join(path), &String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+}
+
+fn compare(path: &Path, now: &str) {
+    // Hashes change with the version of unik; what they are of is what is compared.
+    let now = without_hashes(now);
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, &now).unwrap();
+        return;
+    }
+    let before = fs::read_to_string(path).unwrap_or_default();
+    if before != now {
+        let different = before.lines().zip(now.lines()).position(|(a, b)| a != b);
+        let line = different.unwrap_or_else(|| before.lines().count().min(now.lines().count()));
+        panic!("{} differs in line {}; it is now\n{now}\nBLESS=1 takes it", path.display(), line + 1);
+    }
+}
+
+/// Replaces the hash in the package's name, and the note that holds it.
+fn without_hashes(text: &str) -> String {
+    let mut note = 0;
+    let lines = text.lines().map(|line| {
+        let trimmed = line.trim_start();
+        if let Some(kind) = trimmed.strip_prefix("kind: ") {
+            note = kind.trim_end_matches(',').parse().unwrap_or(0);
+        }
+        if note == 2 && trimmed.starts_with("bytes: *b") {
+            return format!("{}bytes: *b\"HASH\",", &line[..line.len() - trimmed.len()]);
+        }
+        let hash = line.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| at + 1).find(|&at| {
+            line.get(at..at + 13).is_some_and(|word| {
+                word.ends_with('"') && word[..12].chars().all(|c| c.is_ascii_hexdigit())
+            })
+        });
+        hash.map_or_else(|| line.into(), |at| format!("{}HASH{}", &line[..at], &line[at + 12..]))
+    });
+    lines.map(|line| line + "\n").collect()
+}
