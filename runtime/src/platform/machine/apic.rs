@@ -31,14 +31,13 @@ const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
 
 #[derive(Clone, Copy)]
 struct Timer {
-    /// Counts of the timer per 2³² ticks of the time stamp counter; 0 with TSC deadlines.
+    /// Counts of the timer per 2³² ticks of the time stamp counter; 0 if not measured.
     counts_per_tick: u64,
     /// The time stamp counter at which it will fire; `None` if it has fired, or wasn't armed.
     armed: Option<u64>,
 }
 
-static TIMER: OneThread<Cell<Timer>> =
-    OneThread::new(Cell::new(Timer { counts_per_tick: 0, armed: None }));
+static TIMER: OneThread<Cell<Timer>> = OneThread::new(Cell::new(Timer { counts_per_tick: 0, armed: None }));
 
 /// Switches the local APIC on, its timer silent, and shuts the legacy interrupt controller
 /// out.
@@ -71,10 +70,19 @@ pub fn start() {
     }
 }
 
-/// Counts of the timer per 2³² ticks of the time stamp counter, measured for half a
+/// Counts of the timer per 2³² ticks of the time stamp counter, measured once, for half a
 /// millisecond or so; `None` if the timer doesn't count.
-pub fn measure_counts_per_tick() -> Option<u64> {
+pub fn counts_per_tick() -> Option<u64> {
+    let timer = TIMER.get();
+    if timer.counts_per_tick == 0 {
+        TIMER.set(Timer { counts_per_tick: measure_counts_per_tick(), ..timer });
+    }
+    Some(TIMER.get().counts_per_tick).filter(|counts| *counts > 0)
+}
+
+fn measure_counts_per_tick() -> u64 {
     /// The timer's count and the time stamp counter at one moment.
+    #[inline(never)] // so that an emulator has translated it when it counts
     fn sample() -> (u32, u64) {
         let mut best = (0, 0, u64::MAX);
         // The quickest of a few reads is the one that nothing came in between.
@@ -91,6 +99,7 @@ pub fn measure_counts_per_tick() -> Option<u64> {
     const TICKS: u64 = 1_500_000;
     write(DIVIDE, DIVIDE_BY_1);
     write(INITIAL_COUNT, u32::MAX);
+    sample();
     let (first_count, first_tsc) = sample();
     while cpu::tsc().wrapping_sub(first_tsc) < TICKS {
         core::hint::spin_loop();
@@ -98,13 +107,14 @@ pub fn measure_counts_per_tick() -> Option<u64> {
     let (last_count, last_tsc) = sample();
     write(INITIAL_COUNT, 0);
     let counts = u64::from(first_count.wrapping_sub(last_count));
-    (counts > 0).then(|| (counts << 32) / (last_tsc - first_tsc))
+    (counts << 32) / (last_tsc - first_tsc).max(1)
 }
 
-/// Lets the countdown timer fire, at this many counts per 2³² ticks.
-pub fn start_countdown(counts_per_tick: u64) {
-    TIMER.set(Timer { counts_per_tick, armed: None });
+/// Lets the countdown timer fire. Whether it counts at all.
+pub fn start_countdown() -> bool {
+    let counts = counts_per_tick().is_some();
     write(LVT_TIMER, u32::from(TIMER_VECTOR));
+    counts
 }
 
 /// Whether the timer counts down rather than taking deadlines.

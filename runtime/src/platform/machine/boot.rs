@@ -174,5 +174,5 @@ global_asm!(
     user_data = const USER_DATA,
     user_code = const USER_CODE,
     gate_code = const GATE_CODE,
-    start = sym super::start,
+    start = sym super::begin,
 );

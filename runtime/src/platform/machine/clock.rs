@@ -8,6 +8,7 @@ use core::arch::x86_64::__cpuid;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::calendar::CmosTime;
 use super::{OneThread, apic, cpu, gate};
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -129,8 +130,7 @@ pub fn start(entry_tsc: u64) {
     state.ticks_per_ns = ratio(khz, 1_000_000);
     STATE.set(state);
     if apic::is_countdown() {
-        // Without a count it would never fire: sleep by looking, if it comes to that.
-        apic::start_countdown(apic::measure_counts_per_tick().unwrap_or(0));
+        assert!(apic::start_countdown(), "the local APIC's timer doesn't count");
     }
     let wall_at_entry = if state.kvm { kvm_wall_clock(state.entry_ns) } else { cmos_clock() };
     STATE.set(State { wall_at_entry, ..state });
@@ -262,18 +262,15 @@ fn tsc_khz(hypervisor: Option<Hypervisor>) -> u64 {
             return u64::from(crystal.ecx) * u64::from(crystal.ebx) / u64::from(crystal.eax) / 1000;
         }
     }
-    if hypervisor.is_some_and(|found| found.signature == TCG) && apic::is_countdown() {
-        if let Some(counts) = apic::measure_counts_per_tick() {
-            return ratio(TCG_APIC_KHZ, counts);
-        }
+    let is_tcg = hypervisor.is_some_and(|found| found.signature == TCG) && apic::is_countdown();
+    if let Some(counts) = is_tcg.then(apic::counts_per_tick).flatten() {
+        return ratio(TCG_APIC_KHZ, counts);
     }
     if let Some(khz) = legacy_timer_khz() {
         return khz;
     }
-    if let Some(base) = leaf(0x16) {
-        if base.eax & 0xffff != 0 {
-            return u64::from(base.eax & 0xffff) * 1000;
-        }
+    if let Some(mhz) = leaf(0x16).map(|base| base.eax & 0xffff).filter(|mhz| *mhz != 0) {
+        return u64::from(mhz) * 1000;
     }
     panic!("nothing tells the rate of the time stamp counter")
 }
@@ -335,33 +332,7 @@ fn cmos_clock() -> Option<u64> {
         (first == sample()).then_some(first)
     })?;
     let at_entry = now();
-    let number = |field: u8| {
-        if status & BINARY != 0 { u64::from(field) } else { u64::from(field >> 4) * 10 + u64::from(field & 15) }
-    };
-    let [second, minute, hour, day, month, year, century] = fields;
-    let afternoon = status & HOURS_24 == 0 && hour & 0x80 != 0;
-    let hour = number(hour & 0x7f);
-    let hour = match (status & HOURS_24 != 0, afternoon) {
-        (true, _) => hour,
-        (false, afternoon) => hour % 12 + if afternoon { 12 } else { 0 },
-    };
-    let century = if (19..=29).contains(&number(century)) { number(century) } else { 20 };
-    let seconds = unix_seconds(
-        century * 100 + number(year),
-        number(month),
-        number(day),
-        hour * 3600 + number(minute) * 60 + number(second),
-    )?;
+    let seconds =
+        CmosTime { fields, binary: status & BINARY != 0, hours_24: status & HOURS_24 != 0 }.unix()?;
     seconds.checked_mul(NS_PER_S)?.checked_sub(at_entry)
-}
-
-/// Seconds since 1970 of a date from then on in the Gregorian calendar; `None` if there is no such date.
-fn unix_seconds(year: u64, month: u64, day: u64, second_of_day: u64) -> Option<u64> {
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) || second_of_day >= 86400 {
-        return None;
-    }
-    // Years from March on, so that the leap day is a year's last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    Some((days - 719_468) * 86400 + second_of_day)
 }

@@ -19,54 +19,15 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 pub use super::interrupt::{Interrupt, InterruptError, Message, Trigger};
-pub use super::pci::{
-    Bar, MsiX, PciAddress, PciCapability, PciError, PciFunction, pci_functions,
-};
+pub use super::pci::{Bar, MsiX, PciAddress, PciCapability, PciError, PciFunction, pci_functions};
+pub use super::windows::MmioWindow;
 use super::{boot_arguments, paging};
-
-/// A window of virtio-mmio registers that the monitor named on the boot line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MmioWindow {
-    /// Physical address of the first register.
-    pub base: u64,
-    /// Bytes of registers: 512 with QEMU, 4096 with Firecracker.
-    pub size: u64,
-    /// The global system interrupt of the device, for [`Interrupt::from_gsi`].
-    pub gsi: u32,
-}
 
 /// The windows named by `virtio_mmio.device=SIZE@BASE:GSI` on the boot line, in its order.
 ///
-/// An argument of that name that can't be read is skipped. A window needn't hold a device:
-/// QEMU names all its slots.
+/// An argument of that name that can't be read is skipped. A window needn't hold a device.
 pub fn mmio_windows() -> impl Iterator<Item = MmioWindow> {
-    boot_arguments().filter_map(parse_window)
-}
-
-/// `virtio_mmio.device=SIZE@BASE:GSI[:ID]`, as Linux' `virtio_mmio` reads it.
-fn parse_window(argument: &str) -> Option<MmioWindow> {
-    let value = argument.strip_prefix("virtio_mmio.device=")?;
-    let (size, place) = value.split_once('@')?;
-    let mut place = place.split(':');
-    let base = parse_size(place.next()?)?;
-    let gsi = place.next()?.parse().ok()?;
-    let size = parse_size(size)?;
-    (size > 0 && base.checked_add(size).is_some()).then_some(MmioWindow { base, size, gsi })
-}
-
-/// A number as the Linux boot line has it: decimal or `0x…`, with an optional `K`, `M` or `G`.
-fn parse_size(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'K' | b'k' => (&text[..text.len() - 1], 10),
-        b'M' | b'm' => (&text[..text.len() - 1], 20),
-        b'G' | b'g' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let number = match digits.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok()?,
-        None => digits.parse().ok()?,
-    };
-    number.checked_mul(1 << shift)
+    boot_arguments().filter_map(MmioWindow::parse)
 }
 
 /// Why a physical range was not mapped.

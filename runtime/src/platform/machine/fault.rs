@@ -20,6 +20,7 @@
 //! addresses: they lie in text, behind a call. Some are stale, left over from calls
 //! that have returned. It is left out when there are none.
 
+use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +28,7 @@ use super::super::Ending;
 use super::boot::GATE_CODE;
 use super::console::Console;
 use super::exit::{exit, is_ending, undefined_instruction};
-use super::linker_symbol;
+use super::{OneThread, linker_symbol};
 
 /// Return addresses in a record.
 const MAX_CALLERS: usize = 32;
@@ -65,7 +66,7 @@ pub struct Crash {
 const _: () = assert!(size_of::<Crash>() == 23 * 8);
 
 /// Where the gate puts the record: it writes here once, before it enters [`fault_entry`].
-pub static mut RECORD: Crash = Crash {
+pub static RECORD: OneThread<UnsafeCell<Crash>> = OneThread::new(UnsafeCell::new(Crash {
     cr2: 0,
     r15: 0,
     r14: 0,
@@ -89,7 +90,7 @@ pub static mut RECORD: Crash = Crash {
     rflags: 0,
     rsp: 0,
     ss: 0,
-};
+}));
 
 /// Entered by the gate, on the emergency stack, instead of what faulted.
 pub extern "C" fn fault_entry() -> ! {
@@ -97,7 +98,7 @@ pub extern "C" fn fault_entry() -> ! {
         undefined_instruction();
     }
     // SAFETY: the gate wrote it before it came here, and comes here only once.
-    let crash = unsafe { &*(&raw const RECORD) };
+    let crash = unsafe { &*RECORD.get() };
     // Console never fails.
     let _ = report(crash);
     exit(Ending::Fault)

@@ -106,10 +106,8 @@ impl Interrupt {
     pub fn from_message() -> Result<(Interrupt, Message), InterruptError> {
         let interrupt = Interrupt::new()?;
         // Edge-triggered, fixed delivery, to this processor.
-        let message = Message {
-            address: 0xfee0_0000 | u64::from(apic::id()) << 12,
-            data: interrupt.vector.into(),
-        };
+        let message =
+            Message { address: 0xfee0_0000 | u64::from(apic::id()) << 12, data: interrupt.vector.into() };
         Ok((interrupt, message))
     }
 

@@ -13,8 +13,8 @@
 //! | `paging` | the page tables, W^X, guard pages, device pages, the seal |
 //! | `memory`, `mem_functions` | memory map, heap; `memcpy` and its kin |
 //! | `cpu` | CPUID, TSC, ports, RDRAND |
-//! | `apic`, `clock`, `interrupt` | timer, time, interrupts as events |
-//! | `device`, `pci` | what drivers use |
+//! | `apic`, `clock`, `calendar`, `interrupt` | timer, time, interrupts as events |
+//! | `device`, `windows`, `pci` | what drivers use |
 //! | `fault` | crash records: exceptions and panics |
 //! | `console`, `exit` | serial port; the end |
 //!
@@ -23,6 +23,7 @@
 
 mod apic;
 mod boot;
+mod calendar;
 mod clock;
 mod console;
 mod cpu;
@@ -35,8 +36,10 @@ mod mem_functions;
 mod memory;
 mod paging;
 mod pci;
+mod windows;
 
 use super::{Ending, NoEntropy};
+use crate::start;
 
 pub use clock::{BootTimes, boot_times};
 pub use exit::exit;
@@ -87,7 +90,7 @@ unsafe extern "Rust" {
 
 /// The first Rust code, on the boot page tables: `start_info` as PVH defines it, the time
 /// stamp counter as it was at entry.
-extern "C" fn start(start_info: u64, entry_tsc: u64) -> ! {
+extern "C" fn begin(start_info: u64, entry_tsc: u64) -> ! {
     cpu::start();
     gate::start();
     console::start();
@@ -172,7 +175,7 @@ pub fn seal() {
     paging::seal();
 }
 
-/// Tells the monitor that the services answer: the line `unik: ready` on the console.
+/// Tells the monitor that the services answer, by a line on the console.
 pub fn ready() {
-    console::write(b"unik: ready\n");
+    start::print_ready();
 }

@@ -46,10 +46,8 @@ const SPARE: u64 = 12;
 
 /// The local APIC and the area that message-signalled interrupts are written to, and the
 /// I/O APICs: the machine's own.
-const INTERRUPT_CONTROLLERS: [Range; 2] = [
-    Range { start: 0xfee0_0000, end: 0xfef0_0000 },
-    Range { start: 0xfec0_0000, end: 0xfec2_0000 },
-];
+const INTERRUPT_CONTROLLERS: [Range; 2] =
+    [Range { start: 0xfee0_0000, end: 0xfef0_0000 }, Range { start: 0xfec0_0000, end: 0xfec2_0000 }];
 
 #[derive(Clone, Copy)]
 struct Pool {
@@ -122,11 +120,7 @@ fn map_image() {
         map(Range { start: start & !(PAGE - 1), end: end.next_multiple_of(PAGE) }, flags);
     };
     segment(linker_symbol!(__gate_start), linker_symbol!(__gate_end), RING_0_TEXT);
-    segment(
-        linker_symbol!(__gate_data_start),
-        linker_symbol!(__gate_data_end),
-        DATA | RING_0_AT_SEAL,
-    );
+    segment(linker_symbol!(__gate_data_start), linker_symbol!(__gate_data_end), DATA | RING_0_AT_SEAL);
     segment(linker_symbol!(__boot_tables_start), linker_symbol!(__boot_tables_end), DATA);
     segment(linker_symbol!(__text_start), linker_symbol!(__text_end), TEXT);
     segment(linker_symbol!(__rodata_start), linker_symbol!(__rodata_end), RODATA);
@@ -218,7 +212,10 @@ pub fn map_device(phys: u64, len: u64, until: Until) -> Result<(), MapError> {
     }
     let range = Range { start: phys & !(PAGE - 1), end: end.next_multiple_of(PAGE) };
     let taken = |other: &Range| range.overlaps(*other);
-    if range.start < 1 << 20 || memory::ram().any(|ram| taken(&ram)) || INTERRUPT_CONTROLLERS.iter().any(taken) {
+    if range.start < 1 << 20
+        || memory::ram().any(|ram| taken(&ram))
+        || INTERRUPT_CONTROLLERS.iter().any(taken)
+    {
         return Err(MapError::NotADevice);
     }
     map_registers(range, until)

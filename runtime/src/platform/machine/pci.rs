@@ -148,11 +148,8 @@ pub struct PciFunction {
 /// after the seal. The buses are looked at once, the first time.
 pub fn pci_functions() -> impl Iterator<Item = PciFunction> {
     let mut found = FOUND.borrow_mut();
-    let functions = if paging::is_sealed() {
-        Vec::new()
-    } else {
-        found.get_or_insert_with(find_functions).clone()
-    };
+    let functions =
+        if paging::is_sealed() { Vec::new() } else { found.get_or_insert_with(find_functions).clone() };
     functions.into_iter()
 }
 

@@ -15,9 +15,14 @@ pub type Outcome = Result<(), &'static str>;
 const MS: u64 = 1_000_000;
 
 /// Prints how boot went.
-pub fn hello() -> Outcome {
+pub fn hello(seal_ns: u64) -> Outcome {
     let times = machine::boot_times();
-    say!("hello: entry to main {} us, {} kHz", times.entry_to_main_us(), times.khz);
+    say!(
+        "hello: entry to main {} us, seal {} us, {} kHz",
+        times.entry_to_main_us(),
+        seal_ns / 1000,
+        times.khz
+    );
     say!("boot line: {}", platform::boot_line());
     match platform::wall_clock() {
         Some(ns) => say!("wall clock: {}", ns / 1_000_000_000),
@@ -108,7 +113,8 @@ pub fn memory_functions() -> Outcome {
         let to = numbers.next() % (SIZE - len);
         let mut bytes: Vec<u8> = (0..SIZE).map(pattern).collect();
         black_box(&mut bytes).copy_within(from..from + len, to);
-        let moved = |at: usize| if (to..to + len).contains(&at) { pattern(at - to + from) } else { pattern(at) };
+        let moved =
+            |at: usize| if (to..to + len).contains(&at) { pattern(at - to + from) } else { pattern(at) };
         if (0..SIZE).any(|at| bytes[at] != moved(at)) {
             say!("{len} bytes from {from} to {to}");
             return Err("memmove");
@@ -120,10 +126,13 @@ pub fn memory_functions() -> Outcome {
         let original: Vec<u8> = (0..SIZE).map(pattern).collect();
         let mut copy = alloc::vec![0; SIZE];
         black_box(&mut copy)[to..to + len].copy_from_slice(&black_box(&original)[from..from + len]);
-        if (0..SIZE).any(|at| copy[at] != if (to..to + len).contains(&at) { pattern(at - to + from) } else { 0 }) {
+        if (0..SIZE)
+            .any(|at| copy[at] != if (to..to + len).contains(&at) { pattern(at - to + from) } else { 0 })
+        {
             return Err("memcpy");
         }
-        let expected = (0..len).map(|at| original[from + at].cmp(&original[to + at])).find(|order| order.is_ne());
+        let expected =
+            (0..len).map(|at| original[from + at].cmp(&original[to + at])).find(|order| order.is_ne());
         let order = black_box(&original)[from..from + len].cmp(black_box(&original[to..to + len]));
         if order != expected.unwrap_or(core::cmp::Ordering::Equal) {
             return Err("memcmp");

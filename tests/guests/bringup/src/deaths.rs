@@ -42,7 +42,9 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             "padding" => asm!("int3"),
             // The setup call, which is closed after the seal: CR4 without SMEP, WRMSR of EFER.
             "gate-cr4" => asm!("call gate_setup_call", in("edi") 3, in("rsi") 0x620_u64, clobber_abi("C")),
-            "gate-msr" => asm!("call gate_setup_call", in("edi") 0, in("ecx") 0xc000_0080_u32, in("eax") 0x901, in("edx") 0, clobber_abi("C")),
+            "gate-msr" => {
+                asm!("call gate_setup_call", in("edi") 0, in("ecx") 0xc000_0080_u32, in("eax") 0x901, in("edx") 0, clobber_abi("C"))
+            }
             // Neither of the two sites.
             "gate-other-site" => asm!("mov edi, 1", "int3", "nop", clobber_abi("C")),
             "gate-read" => read(symbol("gate_breakpoint")),
@@ -53,7 +55,14 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             "local-apic" => read(0xfee0_0020),
             "syscall" => asm!("syscall", clobber_abi("C")),
             "ldt" => asm!("mov ds, {0:e}", in(reg) 7),
-            "alignment" => asm!("pushfq", "or dword ptr [rsp], 0x40000", "popfq", "mov eax, [rsp + 1]", "ud2", clobber_abi("C")),
+            "alignment" => asm!(
+                "pushfq",
+                "or dword ptr [rsp], 0x40000",
+                "popfq",
+                "mov eax, [rsp + 1]",
+                "ud2",
+                clobber_abi("C")
+            ),
             "map-late" => {
                 if device::map(0xd000_0000, 4096).is_ok() {
                     return Err("a page was mapped after the seal");

@@ -12,6 +12,7 @@ mod deaths;
 mod devices;
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use unik::platform::{self, Ending, machine};
 
@@ -34,16 +35,21 @@ pub(crate) fn argument(name: &str) -> Option<&'static str> {
     machine::boot_arguments().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
 
+/// How long the seal took.
+static SEAL_NS: AtomicU64 = AtomicU64::new(0);
+
 /// What boot calls.
 #[unsafe(no_mangle)]
 fn __unik_main() -> Ending {
     // Most of what is tried here holds before the seal and after it; `sealed=no` leaves it out.
     if argument("sealed") != Some("no") && argument("mode") != Some("devices") {
+        let start = platform::now();
         platform::seal();
+        SEAL_NS.store(platform::now() - start, Ordering::Relaxed);
     }
     let mode = argument("mode").unwrap_or("hello");
     let outcome = match mode {
-        "hello" => checks::hello(),
+        "hello" => checks::hello(SEAL_NS.load(Ordering::Relaxed)),
         "heap" => checks::heap(),
         "memory-functions" => checks::memory_functions(),
         "time" => checks::time(),
