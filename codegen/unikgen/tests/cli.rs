@@ -1,0 +1,120 @@
+//! The command line: help, mistakes, exit codes.
+
+mod common;
+
+use common::{golden, run, run_in};
+
+const SUBCOMMANDS: &[&str] = &[
+    "new", "init", "doctor", "check", "build", "run", "graph", "why", "expand", "components", "sync", "clean",
+    "explain", "completions", "man",
+];
+
+#[test]
+fn help_of_everything() {
+    let whole = run(&["--help"]);
+    assert_eq!(whole.code, 0);
+    golden("help/unikgen.txt", &whole.out);
+    for subcommand in SUBCOMMANDS {
+        let help = run(&[subcommand, "--help"]);
+        assert_eq!(help.code, 0, "{subcommand}");
+        golden(&format!("help/{subcommand}.txt"), &help.out);
+    }
+}
+
+#[test]
+fn every_subcommand_teaches_by_example() {
+    for subcommand in SUBCOMMANDS.iter().filter(|name| **name != "doctor") {
+        let help = run(&[subcommand, "--help"]).out;
+        assert!(help.contains(&format!("unikgen {subcommand}")) && help.contains("Examples:"), "{subcommand}: {help}");
+    }
+}
+
+#[test]
+fn mistakes_end_with_2_and_say_what_was_meant() {
+    for (arguments, part) in [
+        (&["chek"][..], "'check'"),
+        (&["check", "--formt", "json"], "--format"),
+        (&["check", "--format", "xml"], "human, json, sarif"),
+        (&["check", "--set", "host"], "expected NAME=VALUE"),
+        (&["check", "--deny", "everything"], "warnings"),
+        (&["check", "no-such.unik"], "can't find `no-such.unik`"),
+        (&["check", "Cargo.toml"], "is no .unik file"),
+        (&["check", "examples"], "there is no .unik file in `examples`"),
+        (&["run", "--publish", "80"], "[ADDR:]HOST:GUEST[/udp]"),
+        (&["run", "--memory", "16"], "with its unit"),
+        (&["run", "--tap", "tap0", "--publish", "1:1"], "cannot be used with"),
+        (&["run", "--gdb", "--monitor", "process", "examples/hello"], "--gdb is for virtual machines"),
+        (&["run", "--monitor", "process", "--target", "machine", "examples/hello"], "exclude each other"),
+        (&["run", "Cargo.toml"], "is no image"),
+        (&["new", "Bad Name"], "lower-case letters"),
+        (&["components", "htpp"], "did you mean `http`?"),
+        (&["explain", "U9999"], "there is no diagnostic `U9999`"),
+        (&["why", "sya", "examples/hello"], "did you mean `say`?"),
+        (&["sync", "examples/hello"], "holds no crate"),
+        (&["-q", "-v", "check"], "cannot be used with"),
+    ] {
+        let said = run(arguments);
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(part), "{arguments:?}: {}", said.err);
+        assert!(said.out.is_empty(), "{arguments:?}: {}", said.out);
+    }
+}
+
+#[test]
+fn without_arguments_there_is_help() {
+    let said = run(&[]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("Start here:"), "{}", said.err);
+}
+
+#[test]
+fn the_one_file_of_a_folder_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = run_in(folder.path(), &["check"]);
+    assert_eq!(empty.code, 2);
+    assert!(empty.err.contains("unikgen new site"), "{}", empty.err);
+    std::fs::copy(common::root().join("examples/hello/hello.unik"), folder.path().join("a.unik")).expect("copied");
+    let one = run_in(folder.path(), &["check"]);
+    assert_eq!((one.code, one.err.as_str()), (0, "checked: a.unik is right\n"));
+    std::fs::copy(folder.path().join("a.unik"), folder.path().join("b.unik")).expect("copied");
+    let two = run_in(folder.path(), &["check"]);
+    assert_eq!(two.code, 2);
+    assert!(two.err.contains("name one of a.unik, b.unik"), "{}", two.err);
+}
+
+#[test]
+fn a_reader_that_had_enough_is_no_error() {
+    let script = format!("{} components | head -1", env!("CARGO_BIN_EXE_unikgen"));
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("sh runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Devices\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = run(&["completions", shell]);
+        assert_eq!(said.code, 0);
+        assert!(said.out.contains("publish"), "{shell}");
+    }
+    let page = run(&["man"]);
+    assert!(page.out.contains(".TH unikgen 1") && page.out.contains("Exit codes"), "{}", page.out);
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(run_in(folder.path(), &["man", "--output", "man1"]).code, 0);
+    for subcommand in SUBCOMMANDS {
+        assert!(folder.path().join(format!("man1/unikgen-{subcommand}.1")).is_file(), "{subcommand}");
+    }
+    assert!(folder.path().join("man1/unikgen.1").is_file());
+}
+
+#[test]
+fn colours_only_when_asked_for_or_on_a_terminal() {
+    assert!(!run(&["components"]).out.contains('\x1b'));
+    assert!(run(&["components", "--color", "always"]).out.contains('\x1b'));
+}
+
+#[test]
+fn quiet_says_nothing_of_what_went_well() {
+    let said = run(&["check", "--quiet", "examples/hello"]);
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "", ""));
+}
