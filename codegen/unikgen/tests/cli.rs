@@ -5,8 +5,21 @@ mod common;
 use common::{golden, run, run_in};
 
 const SUBCOMMANDS: &[&str] = &[
-    "new", "init", "doctor", "check", "build", "run", "graph", "why", "expand", "components", "sync", "clean",
-    "explain", "completions", "man",
+    "new",
+    "init",
+    "doctor",
+    "check",
+    "build",
+    "run",
+    "graph",
+    "why",
+    "expand",
+    "components",
+    "sync",
+    "clean",
+    "explain",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -25,7 +38,10 @@ fn help_of_everything() {
 fn every_subcommand_teaches_by_example() {
     for subcommand in SUBCOMMANDS.iter().filter(|name| **name != "doctor") {
         let help = run(&[subcommand, "--help"]).out;
-        assert!(help.contains(&format!("unikgen {subcommand}")) && help.contains("Examples:"), "{subcommand}: {help}");
+        assert!(
+            help.contains(&format!("unikgen {subcommand}")) && help.contains("Examples:"),
+            "{subcommand}: {help}"
+        );
     }
 }
 
@@ -73,7 +89,8 @@ fn the_one_file_of_a_folder_is_found() {
     let empty = run_in(folder.path(), &["check"]);
     assert_eq!(empty.code, 2);
     assert!(empty.err.contains("unikgen new site"), "{}", empty.err);
-    std::fs::copy(common::root().join("examples/hello/hello.unik"), folder.path().join("a.unik")).expect("copied");
+    std::fs::copy(common::root().join("examples/hello/hello.unik"), folder.path().join("a.unik"))
+        .expect("copied");
     let one = run_in(folder.path(), &["check"]);
     assert_eq!((one.code, one.err.as_str()), (0, "checked: a.unik is right\n"));
     std::fs::copy(folder.path().join("a.unik"), folder.path().join("b.unik")).expect("copied");

@@ -122,7 +122,9 @@ fn console_and_ready_and_a_good_end() {
     for part in [
         "-accel tcg -cpu max -M microvm,rtc=on,pic=off,pit=off,acpi=off ",
         " -m 16M ",
-        &format!("restrict=on,net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.1,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:80 "),
+        &format!(
+            "restrict=on,net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.1,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:80 "
+        ),
         "-device virtio-net-device,netdev=n0,mac=52:54:00:",
         "-kernel web.img",
     ] {
@@ -181,7 +183,11 @@ fn a_taken_port_is_told_before_anything_starts() {
 fn a_port_that_nothing_listens_on_is_a_mistake() {
     let said = Setup::new("exit 33").run(&["--publish", "8080:81"]);
     assert_eq!(said.code, 2);
-    assert!(said.err.contains("nothing listens on 81/tcp; the appliance listens on 80/tcp (site)"), "{}", said.err);
+    assert!(
+        said.err.contains("nothing listens on 81/tcp; the appliance listens on 80/tcp (site)"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
@@ -189,10 +195,15 @@ fn a_lacking_device_is_refused_with_the_line_from_the_bound_report() {
     let setup = Setup::new("exit 33");
     let said = setup.run(&["--no-net"]);
     assert_eq!(said.code, 3, "{said:?}");
-    assert!(said.err.contains("needs the device `nic` (virtio-net), and --no-net takes it away"), "{}", said.err);
+    assert!(
+        said.err.contains("needs the device `nic` (virtio-net), and --no-net takes it away"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("\n  web.unik:7: device nic = virtio-net\n"), "{}", said.err);
     // A report of another image says nothing of this one.
-    std::fs::write(setup.at("web.report.json"), report().replace("web.unik:7", "web.unik:8")).expect("written");
+    std::fs::write(setup.at("web.report.json"), report().replace("web.unik:7", "web.unik:8"))
+        .expect("written");
     let said = setup.run(&["--no-net"]);
     assert_eq!(said.code, 3);
     assert!(!said.err.contains("web.unik"), "{}", said.err);
@@ -212,11 +223,14 @@ fn an_unknown_device_is_refused() {
 fn ctrl_c_ends_it_and_leaves_nothing_behind() {
     for signal in ["-INT", "-TERM"] {
         let setup = Setup::new("echo 'unik: ready'; exec sleep 600");
-        let child = setup.command(&[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let child =
+            setup.command(&[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut child = Guard(child);
         let pid = wait_for_file(&setup.at("pid"));
         std::thread::sleep(Duration::from_millis(200));
-        assert!(Command::new("kill").args([signal, &child.0.id().to_string()]).status().expect("kill").success());
+        assert!(
+            Command::new("kill").args([signal, &child.0.id().to_string()]).status().expect("kill").success()
+        );
         let status = child.0.wait().expect("it ends");
         assert_eq!(status.code(), Some(130), "{signal}");
         let mut err = String::new();
@@ -252,7 +266,8 @@ fn other_machines_and_gdb_and_memory() {
 #[test]
 fn without_qemu_an_image_says_what_to_install() {
     let setup = Setup::new("exit 33");
-    let output = common::unikgen(setup.folder.path()).env("PATH", "/nowhere").args(["run", "web.img"]).output();
+    let output =
+        common::unikgen(setup.folder.path()).env("PATH", "/nowhere").args(["run", "web.img"]).output();
     let said = said(output.expect("it starts"));
     assert_eq!(said.code, 3, "{said:?}");
     assert!(said.err.contains("sudo apt-get install qemu-system-x86"), "{}", said.err);
@@ -267,7 +282,8 @@ fn an_images_parameters_are_fixed() {
 
 #[test]
 fn the_monitor_may_write_much() {
-    let mut script = String::from("i=0; while [ $i -lt 20000 ]; do echo \"line $i\"; i=$((i+1)); done; exit 33");
+    let mut script =
+        String::from("i=0; while [ $i -lt 20000 ]; do echo \"line $i\"; i=$((i+1)); done; exit 33");
     let _ = writeln!(script);
     let said = Setup::new(&script).run(&["--no-publish"]);
     assert_eq!(said.code, 0);

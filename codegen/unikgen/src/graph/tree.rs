@@ -27,12 +27,12 @@ struct Tree<'a> {
     text: String,
 }
 
-impl Tree<'_> {
+impl<'a> Tree<'a> {
     fn node(&mut self, index: usize, arrow: Option<&Arrow>, indent: &str, last: bool) {
         let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         let node = &self.drawing.nodes[index];
         let seen = std::mem::replace(&mut self.seen[index], true);
-        let arrows: Vec<&Arrow> = self.drawing.arrows.iter().filter(|arrow| arrow.from == index).collect();
+        let arrows = self.arrows(index);
         let line = format!(
             "{indent}{branch}{}{}{}{}\n",
             self.name(node),
@@ -49,9 +49,20 @@ impl Tree<'_> {
             return;
         }
         let indent = format!("{indent}{below}");
+        let arrows: Vec<&Arrow> = arrows.into_iter().filter(|arrow| !self.is_mere_mention(arrow)).collect();
         for (at, arrow) in arrows.iter().enumerate() {
             self.node(arrow.to, Some(arrow), &indent, at + 1 == arrows.len());
         }
+    }
+
+    fn arrows(&self, from: usize) -> Vec<&'a Arrow> {
+        self.drawing.arrows.iter().filter(|arrow| arrow.from == from).collect()
+    }
+
+    /// What is shown already, and would be shown here only because something implies it
+    /// once more: `why` tells all reasons.
+    fn is_mere_mention(&self, arrow: &Arrow) -> bool {
+        arrow.implied && self.seen[arrow.to]
     }
 
     fn name(&self, node: &Box) -> String {
