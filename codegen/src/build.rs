@@ -311,6 +311,9 @@ fn machine_link(job: &Job, work: &Path) -> Result<Vec<String>, Error> {
         "-static".into(),
         "-no-pie".into(),
         "--no-dynamic-linker".into(),
+        // The precompiled `alloc` cleans up after unwinding, which never happens with
+        // panic=abort; were it called after all, it would fault at address 0.
+        "--defsym=_Unwind_Resume=0".into(),
         "--gc-sections".into(),
         "--build-id=none".into(),
         "--no-eh-frame-hdr".into(),

@@ -44,6 +44,7 @@ mod unik_appliance {
                     &OPTIONS,
                     (SIZES, answer),
                     lan,
+                    (),
                     console,
                 )
                 .await?

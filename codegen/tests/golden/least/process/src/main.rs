@@ -40,6 +40,7 @@ mod unik_appliance {
                     &OPTIONS,
                     (SIZES, answer),
                     lan,
+                    (),
                     console,
                 )
                 .await?

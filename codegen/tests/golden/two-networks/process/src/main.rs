@@ -53,6 +53,7 @@ mod unik_appliance {
                     &OPTIONS,
                     (SIZES, answer),
                     type_,
+                    (),
                     console.clone(),
                 )
                 .await?
@@ -70,6 +71,7 @@ mod unik_appliance {
                     &OPTIONS,
                     (SIZES, answer),
                     out,
+                    (),
                     console,
                 )
                 .await?
