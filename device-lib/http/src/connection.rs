@@ -6,6 +6,9 @@
 //! segments as they fit in, and a single answer leaves in one write with its head.
 
 use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 
 use log::{debug, error, warn};
 use unik::interface::{Clock, TcpStream};
@@ -194,7 +197,16 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
                 let Head { method, fields, .. } = head;
                 let peer = wire.stream.peer();
                 let request = Request { method, path, query, fields, body: &content, peer };
-                let response = service.routes.call(route, &request).await;
+                let mut call = pin!(service.routes.call(route, &request));
+                let at_once = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+                let response = match at_once {
+                    Poll::Ready(response) => response,
+                    Poll::Pending => {
+                        // Earlier answers mustn't wait for a handler that takes its time.
+                        wire.flush().await?;
+                        call.await
+                    }
+                };
                 about.keep_alive &= !response.close;
                 let response = checked(response, service.instance, path);
                 answer::response(wire, &service.date, &response, about).await?;
