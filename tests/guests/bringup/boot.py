@@ -45,7 +45,7 @@ def command(image, accel, machine, boot_line, arguments):
 def run(line, ending, text):
     start = time.time()
     try:
-        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
         status, output = done.returncode, done.stdout.decode(errors="replace")
         output = output.replace("\r\n", "\n")
         errors = done.stderr.decode(errors="replace").strip()

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the guest the way codegen builds an image; prints where it is.
-# Usage: build.sh [OUTPUT]     (target folder: $CARGO_TARGET_DIR/bringup, else ./target)
+# Usage: [TARGET_CPU=x86-64-v3] build.sh [OUTPUT]
+# Target folder: $CARGO_TARGET_DIR/bringup, else ./target.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target=${CARGO_TARGET_DIR:+$CARGO_TARGET_DIR/bringup}
@@ -12,7 +13,7 @@ for name in c gcc_s gcc m pthread dl rt util; do
 done
 sed 's/{{stack_size}}/65536/' "$here/../../../codegen/templates/image.ld.hbs" > "$target/image.ld"
 cd "$here"
-RUSTFLAGS="--cfg unik_machine -C target-cpu=x86-64-v2 -C relocation-model=static -C linker=rust-lld -C linker-flavor=ld.lld -L native=$target/empty" \
+RUSTFLAGS="--cfg unik_machine -C target-cpu=${TARGET_CPU:-x86-64-v2} -C relocation-model=static -C linker=rust-lld -C linker-flavor=ld.lld -L native=$target/empty" \
 CARGO_TARGET_DIR="$target" \
 cargo rustc --release --quiet --target x86_64-unknown-linux-gnu -- \
     -C link-arg=-T"$target/image.ld" \

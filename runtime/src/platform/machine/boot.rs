@@ -109,6 +109,12 @@ global_asm!(
     lidt [gate_idt_pointer]
     mov eax, {cr4}
     mov cr4, eax
+    .if {xcr0}
+    xor ecx, ecx
+    xor edx, edx
+    mov eax, {xcr0}
+    xsetbv
+    .endif
     mov eax, offset boot_pml4
     mov cr3, eax
     mov ecx, 0xc0000080                                 // EFER: LME, NXE; SCE stays off
@@ -167,7 +173,7 @@ global_asm!(
     tss_limit = const 112 + 8193 - 1,
     idt_entries = const IDT_ENTRIES,
     idt_limit = const IDT_ENTRIES * 16 - 1,
-    // PAE, OSFXSR, OSXMMEXCPT
+    xcr0 = const super::cpu::XCR0_BOOT,
     cr4 = const super::cpu::CR4_BOOT,
     // PG, WP, NE, ET, MP, PE
     cr0 = const 0x8001_0033_u32,

@@ -166,13 +166,9 @@ global_asm!(
     iretq
 4:  mov cr3, rsi
     iretq
-6:  cmp edi, {op_seal}
-    jb 4f
-    mov cr3, rsi
+6:  mov cr3, rsi                            // the seal
     mov cr4, rdx
     mov qword ptr [rip + gate_setup], 0
-    iretq
-4:  xsetbv
     iretq
 9:                                          // a breakpoint that is nobody's
     push 0
@@ -247,7 +243,6 @@ global_asm!(
     tsc_deadline = const MSR_TSC_DEADLINE,
     op_read_msr = const OP_READ_MSR,
     op_cr4 = const OP_CR4,
-    op_seal = const OP_SEAL,
     record = sym super::fault::RECORD,
     fault = sym super::fault::fault_entry,
     user_data = const USER_DATA,
@@ -260,8 +255,7 @@ const OP_WRITE_MSR: u32 = 0;
 const OP_READ_MSR: u32 = 1;
 const OP_CR3: u32 = 2;
 const OP_CR4: u32 = 3;
-const OP_XCR0: u32 = 4;
-const OP_SEAL: u32 = 5;
+const OP_SEAL: u32 = 4;
 
 unsafe extern "C" {
     static gate_exceptions: u8;
@@ -414,18 +408,6 @@ pub unsafe fn load_page_tables(root: u64) {
 pub unsafe fn set_cr4(value: u64) {
     // SAFETY: the caller's.
     unsafe { asm!("call gate_setup_call", in("edi") OP_CR4, in("rsi") value) }
-}
-
-/// Sets XCR0: which register state the processor has switched on.
-///
-/// # Safety
-/// Not after the seal. CR4.OSXSAVE is set and the processor has every bit of `value`.
-pub unsafe fn set_xcr0(value: u32) {
-    // SAFETY: the caller's.
-    unsafe {
-        asm!("call gate_setup_call", in("edi") OP_XCR0, in("ecx") 0, in("eax") value,
-            in("edx") 0);
-    }
 }
 
 /// Switches to the sealed page tables and CR4, and closes the setup call.

@@ -97,13 +97,8 @@ extern "C" fn begin(start_info: u64, entry_tsc: u64) -> ! {
     memory::start(start_info);
     // Machine checks make a crash record too; the base registers are free in ring 3.
     let features = cpu::features();
-    // SAFETY: `cpu` sets only bits that CPUID has, and XCR0 only with OSXSAVE.
-    unsafe {
-        gate::set_cr4(features.cr4);
-        if features.xcr0 != 0 {
-            gate::set_xcr0(features.xcr0);
-        }
-    }
+    // SAFETY: `cpu` sets only bits that CPUID has.
+    unsafe { gate::set_cr4(features.cr4) };
     paging::start();
     apic::start();
     clock::start(entry_tsc);
