@@ -47,9 +47,9 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             }
             // Neither of the two sites.
             "gate-other-site" => asm!("mov edi, 1", "int3", "nop", clobber_abi("C")),
-            // Before the seal the same call faults in ring 0 itself: CR4 has no such bit.
-            "gate-no-such-bit" => {
-                asm!("call gate_setup_call", in("edi") 3, in("rsi") 0x620_u64 | 1 << 40, clobber_abi("C"));
+            // Before the seal the same call faults in ring 0 itself: long mode needs PAE.
+            "gate-no-pae" => {
+                asm!("call gate_setup_call", in("edi") 3, in("rsi") 0x600_u64, clobber_abi("C"));
             }
             "gate-read" => read(symbol("gate_breakpoint")),
             "gate-write-idt" => write(symbol("gate_idt")),
