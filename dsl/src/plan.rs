@@ -52,6 +52,8 @@ pub struct Node {
     pub listens: Vec<Listen>,
     /// What brought it in.
     pub origin: Origin,
+    /// The doc comment before its declaration, without the slashes; empty where there is none.
+    pub doc: String,
 }
 
 /// Whether a node is an instance or a part of one.

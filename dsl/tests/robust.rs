@@ -58,12 +58,15 @@ proptest! {
     }
 }
 
+/// Makes a text of so many lines.
+type Maker = Box<dyn Fn(usize) -> String>;
+
 /// Texts that made other parsers slow. Twice the text may take no more than a few times
 /// as long: the bound is on the ratio, so that a slow machine doesn't matter.
 #[test]
 fn time_is_linear_in_the_text() {
     let lines = |line: &'static str| move |n: usize| format!("unik 1\nappliance a {{\n{}", line.repeat(n));
-    let makers: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
+    let makers: Vec<(&str, Maker)> = vec![
         ("unclosed blocks", Box::new(lines("    service s = say {\n"))),
         ("unclosed at the margin", Box::new(|n| "service s = say {\n".repeat(n))),
         ("unclosed lists", Box::new(lines("    memory [\n"))),

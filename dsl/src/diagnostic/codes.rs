@@ -70,7 +70,7 @@ macro_rules! codes {
 codes! {
     CANNOT_READ = "U0001", "a file can't be read",
         "The `.unik` file, or one that it includes, isn't there, isn't text in UTF-8, or isn't a file.",
-        wrong: "include \"no-such.unik\"",
+        wrong: r#"include "no-such.unik""#,
         right: "let port = 80";
 
     TOO_MANY = "U0002", "there is more to say than is shown",
@@ -82,24 +82,38 @@ codes! {
         "An entry is a key, then values with spaces between, up to the end of the line or a `;`. \
          Declarations have the one form `KIND NAME = COMPONENT on WIRES { OPTIONS }`. There is no \
          `=` or `:` between a key and its value.",
-        wrong: "appliance a { service s = say { line = \"hello\" } }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = say { line = "hello" }
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     UNCLOSED = "U0102", "something is opened and not closed",
         "A block `{ … }`, a list `[ … ]`, a string or a block comment lacks its end. Where a brace \
          is missing, the indentation tells where the block was probably meant to end.",
-        wrong: "appliance a { service s = say { line \"hello\" }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = say { line "hello" }"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     STRAY_BRACE = "U0103", "a brace that closes nothing",
         "There is one `}` more than there are blocks to close.",
-        wrong: "appliance a { service s = say { line \"hello\" } } }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = say { line "hello" }
+}
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     TOO_DEEP = "U0104", "blocks nest too deep",
         "Blocks nest at most 64 deep. No appliance needs that; probably closing braces are missing.",
         wrong: "a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     MALFORMED = "U0105", "a value that isn't one",
         "What begins like an address, a number or an escape must be one: `10.0.0.300` isn't an \
@@ -111,8 +125,12 @@ codes! {
         "At the top of a file stand `unik`, `param`, `let`, `include`, `crate` and `appliance`; in an \
          appliance its settings and the declarations of devices, networks, storages and services; \
          in a declaration its options.",
-        wrong: "service s = say { line \"hello\" }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"service s = say {
+    line "hello"
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     VERSION = "U0107", "the language version is missing or unknown",
         "A file begins with the version of the language that it is written in, so that a later tool knows \
@@ -123,18 +141,26 @@ codes! {
     NOT_SUPPORTED = "U0109", "something that the language has room for, but that isn't built yet",
         "The language keeps words for things that will come: `budget`, parameters `at boot`, \
          secrets. Until they have a meaning, a file that uses them is refused, never half obeyed.",
-        wrong: "param host: name at boot = \"ns1\"",
-        right: "param host: name = \"ns1\"";
+        wrong: r#"param host: name at boot = "ns1""#,
+        right: r#"param host: name = "ns1""#;
 
     UNKNOWN_NAME = "U0201", "a `$name` that nothing declares",
         "`$name` stands for a parameter or a `let`. Names of instances are written without `$`.",
-        wrong: "appliance a { service s = say { line $lin } }",
-        right: "let lin = \"hello\"; appliance a { service s = say { line $lin } }";
+        wrong: r#"appliance a {
+    service s = say { line $lin }
+}"#,
+        right: r#"let lin = "hello"
+
+appliance a {
+    service s = say { line $lin }
+}"#;
 
     DUPLICATE = "U0202", "a name is declared twice",
         "Parameters and `let`s share their names, and so do devices, networks, storages and services.",
-        wrong: "let a = 1; let a = 2",
-        right: "let a = 1; let b = 2";
+        wrong: r#"let a = 1
+let a = 2"#,
+        right: r#"let a = 1
+let b = 2"#;
 
     INCLUDE_CYCLE = "U0203", "a file includes itself",
         "A file stands in place of its `include`. One that includes itself, at first or second hand, \
@@ -150,7 +176,7 @@ codes! {
     NO_VALUE = "U0205", "a parameter without a value",
         "A parameter without a default gets its value by `--set NAME=VALUE`.",
         wrong: "param text: string",
-        right: "param text: string = \"hello\"";
+        right: r#"param text: string = "hello""#;
 
     SET = "U0206", "a `--set` that doesn't fit",
         "`--set NAME=VALUE` gives a parameter of the file its value, once.",
@@ -160,23 +186,34 @@ codes! {
     PARAM_TYPE = "U0207", "a parameter of no known type",
         "The types of parameters are those of the catalogue's options, without those that name parts of \
          the file.",
-        wrong: "param a: strng = \"x\"",
-        right: "param a: string = \"x\"";
+        wrong: r#"param a: strng = "x""#,
+        right: r#"param a: string = "x""#;
 
     LET_CYCLE = "U0208", "a value stands for itself",
         "`let a = $b` and `let b = $a` leave both without a value.",
-        wrong: "let a = $b; let b = $a",
-        right: "let a = 1; let b = $a";
+        wrong: r#"let a = $b
+let b = $a"#,
+        right: r#"let a = 1
+let b = $a"#;
 
     UNREAD = "U0209", "a parameter or value that nothing reads",
         "It is declared and never used as `$name`. Probably a slip; otherwise leave it out.",
         wrong: "let a = 1",
-        right: "let text = \"hello\"; appliance a { service s = say { line $text } }";
+        right: r#"let text = "hello"
+
+appliance a {
+    service s = say { line $text }
+}"#;
 
     APPLIANCE = "U0210", "not exactly one appliance",
         "A `.unik` file describes one appliance, with what it includes.",
-        wrong: "appliance a { service s = say { line \"hello\" } }; appliance b { }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = say { line "hello" }
+}
+appliance b { }"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     BAD_CRATE = "U0211", "a named crate can't be used",
         "The folder has no `Cargo.toml`, its table `[package.metadata.unik]` is wrong, or its name is \
@@ -187,95 +224,219 @@ codes! {
     CONDITION = "U0212", "a condition that can't be decided",
         "`when` compares the target with `machine` or `process`, or a parameter with a value of its type. \
          The target itself can't stand under a condition on the target.",
-        wrong: "appliance a { when target == proces { log level debug } }",
-        right: "appliance a { when target == process { log level debug } }";
+        wrong: r#"appliance a {
+    when target == proces { log level debug }
+}"#,
+        right: r#"appliance a {
+    when target == process { log level debug }
+}"#;
 
     UNKNOWN_OPTION = "U0301", "an option that the component doesn't have",
         "`unikgen components NAME` lists what a component can be told.",
-        wrong: "appliance a { service s = say { lin \"hello\" } }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = say { lin "hello" }
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     REPEATED = "U0302", "an option is written twice",
         "Most options are given once. Those that may be repeated are marked so in the catalogue. An entry \
          under `when` replaces one outside of it.",
-        wrong: "appliance a { memory 8 MiB; memory 16 MiB; service s = say { line \"hello\" } }",
-        right: "appliance a { memory 8 MiB; service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    memory 8 MiB
+    memory 16 MiB
+    service s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    memory 8 MiB
+    service s = say { line "hello" }
+}"#;
 
     MISSING_OPTION = "U0303", "an option that has to be there",
         "The component can't guess it.",
-        wrong: "appliance a { service s = say }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = say
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     WRONG_TYPE = "U0304", "a value of another type",
         "Values have types: a port is no string, text stands in quotes, an address with a network has a \
          prefix length.",
-        wrong: "appliance a { service s = say { line hello } }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = say { line hello }
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     OUT_OF_RANGE = "U0305", "a value out of its range",
         "The catalogue says the least and the greatest value.",
-        wrong: "appliance a { memory 1 MiB; service s = say { line \"hello\" } }",
-        right: "appliance a { memory 8 MiB; service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    memory 1 MiB
+    service s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    memory 8 MiB
+    service s = say { line "hello" }
+}"#;
 
     UNIT = "U0306", "a unit that is missing or wrong",
         "Sizes are counted in B, KiB, MiB, GiB and TiB, all powers of 1024; durations in ns, us, ms, s, \
          min, h and d. `MB` is refused because some mean 1,000,000 by it and some 1,048,576.",
-        wrong: "appliance a { memory 24 MB; service s = say { line \"hello\" } }",
-        right: "appliance a { memory 24 MiB; service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    memory 24 MB
+    service s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    memory 24 MiB
+    service s = say { line "hello" }
+}"#;
 
     INCOMPLETE = "U0307", "an entry that ends too early",
         "Something has to follow the key that isn't there.",
-        wrong: "appliance a { log level; service s = say { line \"hello\" } }",
-        right: "appliance a { log level debug; service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    log level
+    service s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    log level debug
+    service s = say { line "hello" }
+}"#;
 
     NO_BLOCK = "U0308", "a block after an option that takes none",
         "Only options with options of their own take a block.",
-        wrong: "appliance a { memory 8 MiB { }; service s = say { line \"hello\" } }",
-        right: "appliance a { memory 8 MiB; service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    memory 8 MiB { }
+    service s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    memory 8 MiB
+    service s = say { line "hello" }
+}"#;
 
     OUTSIDE = "U0401", "an address outside of its network",
         "A gateway has to be reached without a gateway: its address lies in the network of the interface.",
-        wrong: "appliance a { device n = virtio-net; network l = ip on n { ipv4 10.0.0.2/24 gateway 10.0.1.1 }; service e = echo on l }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 10.0.0.2/24 gateway 10.0.0.1 }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 10.0.0.2/24 gateway 10.0.1.1 }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 10.0.0.2/24 gateway 10.0.0.1 }
+    service e = echo on l
+}"#;
 
     NO_HOST = "U0402", "an address that no host can have",
         "The first address of a network is the network's own, the last its broadcast address.",
-        wrong: "appliance a { device n = virtio-net; network l = ip on n { ipv4 10.0.0.0/24 }; service e = echo on l }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 10.0.0.2/24 }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 10.0.0.0/24 }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 10.0.0.2/24 }
+    service e = echo on l
+}"#;
 
     DIFFER = "U0403", "two values that have to differ",
         "An appliance isn't its own gateway.",
-        wrong: "appliance a { device n = virtio-net; network l = ip on n { ipv4 10.0.0.1/24 gateway 10.0.0.1 }; service e = echo on l }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 10.0.0.2/24 gateway 10.0.0.1 }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 10.0.0.1/24 gateway 10.0.0.1 }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 10.0.0.2/24 gateway 10.0.0.1 }
+    service e = echo on l
+}"#;
 
     POWER_OF_TWO = "U0404", "a number that is no power of two",
         "Rings and tables of hardware have sizes that are powers of two.",
-        wrong: "appliance a { device n = virtio-net { queue-size 100 }; network l = ip on n { ipv4 dhcp }; service e = echo on l }",
-        right: "appliance a { device n = virtio-net { queue-size 128 }; network l = ip on n { ipv4 dhcp }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net { queue-size 100 }
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net { queue-size 128 }
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
 
     UNICAST = "U0405", "an address that is not that of one host",
         "Broadcast, multicast and unspecified addresses can't be the address of a host.",
-        wrong: "appliance a { device n = virtio-net { mac 01:00:5e:00:00:01 }; network l = ip on n { ipv4 dhcp }; service e = echo on l }",
-        right: "appliance a { device n = virtio-net { mac 52:54:00:00:00:01 }; network l = ip on n { ipv4 dhcp }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net { mac 01:00:5e:00:00:01 }
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net { mac 52:54:00:00:00:01 }
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
 
     PORT_TAKEN = "U0406", "two listeners on one port",
         "On one network a port of TCP or of UDP belongs to one service.",
-        wrong: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; service e = echo on l; service f = echo on l }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; service e = echo on l; service f = echo on l { port 8 } }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+    service f = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+    service f = echo on l { port 8 }
+}"#;
 
     NO_FILE = "U0407", "a file or folder of the host that isn't there",
         "Paths are relative to the file that they are written in.",
-        wrong: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; storage p = embed { from \"no-such-folder\" }; service h = http on l { files from p } }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; storage p = embed { from \".\" }; service h = http on l { files from p } }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    storage p = embed { from "no-such-folder" }
+    service h = http on l { files from p }
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    storage p = embed { from "." }
+    service h = http on l { files from p }
+}"#;
 
     NOT_UNIQUE = "U0408", "a value that another instance has",
         "Two network devices with one MAC address, for example: no frame would find its way.",
-        wrong: "appliance a { device n = virtio-net { mac 52:54:00:00:00:01 }; device m = virtio-net { mac 52:54:00:00:00:01 }; network l = ip on n { ipv4 dhcp }; network k = ip on m { ipv4 dhcp }; service e = echo on l; service f = echo on k }",
-        right: "appliance a { device n = virtio-net { mac 52:54:00:00:00:01 }; device m = virtio-net { mac 52:54:00:00:00:02 }; network l = ip on n { ipv4 dhcp }; network k = ip on m { ipv4 dhcp }; service e = echo on l; service f = echo on k }";
+        wrong: r#"appliance a {
+    device n = virtio-net { mac 52:54:00:00:00:01 }
+    device m = virtio-net { mac 52:54:00:00:00:01 }
+    network l = ip on n { ipv4 dhcp }
+    network k = ip on m { ipv4 dhcp }
+    service e = echo on l
+    service f = echo on k
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net { mac 52:54:00:00:00:01 }
+    device m = virtio-net { mac 52:54:00:00:00:02 }
+    network l = ip on n { ipv4 dhcp }
+    network k = ip on m { ipv4 dhcp }
+    service e = echo on l
+    service f = echo on k
+}"#;
 
     EXCLUDES = "U0409", "options that exclude each other",
         "Each makes the other void; leave one of them out.",
-        wrong: "crate x { path \".\"; version \"1\" }",
+        wrong: r#"crate x {
+    path "."
+    version "1"
+}"#,
         right: "let a = 1";
 
     ANY_OF = "U0410", "none of several options",
@@ -285,20 +446,31 @@ codes! {
 
     REQUIRES = "U0411", "an option that needs another",
         "It means nothing without the other.",
-        wrong: "crate x { path \".\"; revision \"main\" }",
+        wrong: r#"crate x {
+    path "."
+    revision "main"
+}"#,
         right: "let a = 1";
 
     UNKNOWN_COMPONENT = "U0501", "no such component",
         "`unikgen components` lists the catalogue. A component of your own is known once `crate NAME { \
          path … }` names its crate.",
-        wrong: "appliance a { service s = sai { line \"hello\" } }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    service s = sai { line "hello" }
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     WRONG_KIND = "U0502", "a component declared as another kind",
         "Drivers are devices, protocols networks, file systems and stores storages, and what serves is a \
          service.",
-        wrong: "appliance a { device s = say { line \"hello\" } }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    device s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     NOT_ON_TARGET = "U0503", "a component that can't run on the target",
         "Drivers of machines don't run in processes, unless another component stands in for what uses \
@@ -308,23 +480,54 @@ codes! {
 
     UNKNOWN_INSTANCE = "U0504", "no instance of that name",
         "What stands after `on`, and in options that name instances, is declared in the same appliance.",
-        wrong: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; service e = echo on lan }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on lan
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
 
     WIRES = "U0505", "too few or too many instances after `on`",
         "A component says how many instances it is wired to, and which interface each has to provide.",
-        wrong: "appliance a { service e = echo }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; service e = echo on l }";
+        wrong: r#"appliance a {
+    service e = echo
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
 
     NOT_PROVIDED = "U0506", "an instance that doesn't provide what is needed",
         "A service that needs TCP can't be wired to a network device: it needs a network on it.",
-        wrong: "appliance a { device n = virtio-net; service e = echo on n }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    service e = echo on n
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
 
     NOT_SHARED = "U0507", "two users of what can't be shared",
         "A network device has one network on it, that takes all its frames.",
-        wrong: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; network k = ip on n { ipv4 dhcp }; service e = echo on l; service f = echo on k }",
-        right: "appliance a { device n = virtio-net; network l = ip on n { ipv4 dhcp }; service e = echo on l }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    network k = ip on n { ipv4 dhcp }
+    service e = echo on l
+    service f = echo on k
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
 
     NOTHING_PROVIDES = "U0508", "something is needed that nothing provides",
         "The component needs an interface that the file doesn't name, no declared instance provides it, \
@@ -340,14 +543,22 @@ codes! {
 
     CYCLE = "U0510", "instances that need each other in a circle",
         "Each would have to start before the other.",
-        wrong: "appliance a { network a = bridge on b; network b = bridge on a }",
+        wrong: r#"appliance a {
+    network a = bridge on b
+    network b = bridge on a
+}"#,
         right: "let a = 1";
 
     UNUSED = "U0511", "something is declared and not used",
         "A device, network, storage or crate that nothing uses costs space and time. Leave it out, or use \
          it.",
-        wrong: "appliance a { device n = virtio-net; service s = say { line \"hello\" } }",
-        right: "appliance a { service s = say { line \"hello\" } }";
+        wrong: r#"appliance a {
+    device n = virtio-net
+    service s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     CATALOGUE = "U0512", "a mistake in a component's own table",
         "The component's `Cargo.toml` contradicts itself. Nothing in your file is wrong.",

@@ -25,7 +25,7 @@ impl Checker<'_> {
                         None => self.incomplete = true,
                     }
                 }
-                StatementKind::Broken { name } => {
+                StatementKind::Broken { name, .. } => {
                     self.incomplete = true;
                     into.push((level, statement));
                     self.mentioned.extend(name.clone());
@@ -134,6 +134,7 @@ impl Checker<'_> {
     /// can't stand under a condition on itself.
     pub(super) fn find_target(&mut self, statements: &[&Statement], settings: Option<&Component>) -> Target {
         let mut written = None;
+        let said = self.said.clone();
         let mut open: Vec<(&Statement, bool)> = statements.iter().map(|statement| (*statement, false)).collect();
         open.reverse();
         while let Some((statement, under_target)) = open.pop() {
@@ -169,6 +170,7 @@ impl Checker<'_> {
                 _ => {}
             }
         }
+        self.said = said;
         let default = settings.and_then(|component| component.options.get("target")?.default.clone());
         let word = written.or(default).unwrap_or_default();
         self.request.target.unwrap_or(if word == Target::Process.word() { Target::Process } else { Target::Machine })

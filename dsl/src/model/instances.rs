@@ -30,7 +30,7 @@ impl Checker<'_> {
                     self.declared.insert(name.value.clone(), declared);
                     found.push((*statement, declaration, component));
                 }
-                StatementKind::Broken { name: Some(name) } => {
+                StatementKind::Broken { name: Some(name), .. } => {
                     let declared = Declared { component: None, place: statement.place };
                     self.declared.entry(name.clone()).or_insert(declared);
                 }
@@ -97,6 +97,7 @@ impl Checker<'_> {
             wires: declaration.wires.clone(),
             options: unik_catalogue::Options::new(),
             listens: Vec::new(),
+            docs: statement.docs.clone(),
         };
         match (&instance.declared, &instance.component) {
             (None, _) => self.read_all(&flat),

@@ -11,7 +11,7 @@ use crate::source::SourceMap;
 use crate::syntax::{self, Context, File, Spanned, Statement, StatementKind};
 
 /// How deep files may include each other.
-const MAX_INCLUDES: usize = 32;
+const MAX_INCLUDES: usize = 64;
 
 /// The syntax of all files.
 #[derive(Default)]

@@ -77,6 +77,8 @@ pub struct Instance {
     pub options: Options,
     /// The ports that it listens on.
     pub listens: Vec<Listening>,
+    /// The doc comments before its declaration.
+    pub docs: Vec<Place>,
 }
 
 impl Instance {

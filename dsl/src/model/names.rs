@@ -64,7 +64,7 @@ impl Checker<'_> {
                     self.declare(name, Binding { place: name.place, value, ty: None, read: Cell::new(false), is_param: false });
                 }
                 // Whatever it would have declared exists, as far as others are concerned.
-                StatementKind::Broken { name: Some(name) } => {
+                StatementKind::Broken { name: Some(name), .. } => {
                     let binding =
                         Binding { place: statement.place, value: None, ty: None, read: Cell::new(true), is_param: false };
                     self.bindings.entry(name.clone()).or_insert(binding);

@@ -62,8 +62,8 @@ impl Checker<'_> {
                     }
                 }
                 // That it is there is known; what it says isn't.
-                StatementKind::Broken { name: Some(name) } if specs.contains_key(name) => {
-                    written.entry(name).or_default();
+                StatementKind::Broken { key: Some(key), .. } if specs.contains_key(key) => {
+                    written.entry(key).or_default();
                 }
                 _ => {}
             }

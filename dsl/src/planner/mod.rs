@@ -101,12 +101,24 @@ impl<'a> Planner<'a> {
                         features,
                         listens: Vec::new(),
                         origin: Origin::Declared(instance.place),
+                        doc: self.doc(instance),
                     }))
                 }
                 _ => None,
             };
             self.nodes.push(node);
         }
+    }
+
+    /// The doc comment before a declaration, line by line.
+    fn doc(&self, instance: &Instance) -> String {
+        let lines: Vec<&str> = instance
+            .docs
+            .iter()
+            .map(|place| self.sources.text(*place).trim_start_matches("///"))
+            .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+            .collect();
+        lines.join("\n")
     }
 
     /// The ports that services listen on, at the network that they are wired to.

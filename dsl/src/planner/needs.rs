@@ -168,6 +168,7 @@ impl Planner<'_> {
             features,
             listens: Vec::new(),
             origin: Origin::Implied,
+            doc: String::new(),
         });
         self.implied.insert(component.name.clone(), new);
         self.own_parts(new, place);

@@ -168,6 +168,7 @@ impl Planner<'_> {
             features: component.parts.get(name).map(|part| part.features.iter().cloned().collect()).unwrap_or_default(),
             listens: Vec::new(),
             origin: Origin::Implied,
+            doc: String::new(),
         });
         self.parts.insert((whole, name.to_string()), node);
         for other in component.parts.get(name).map(|part| part.with.as_slice()).unwrap_or_default() {

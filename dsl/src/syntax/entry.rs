@@ -64,9 +64,9 @@ impl<'a> Parser<'a, '_> {
                 let name = Spanned { value: name.unwrap_or_default(), place: self.place(raw.head.clone()) };
                 StatementKind::Appliance { name, body }
             }
-            "param" | "let" | "crate" => StatementKind::Broken { name },
-            _ if DECLARATIONS.contains(&keyword) => StatementKind::Broken { name },
-            _ => StatementKind::Broken { name: Some(keyword.into()) },
+            "param" | "let" | "crate" => StatementKind::Broken { name, key: None },
+            _ if DECLARATIONS.contains(&keyword) => StatementKind::Broken { name, key: None },
+            _ => StatementKind::Broken { name: None, key: Some(keyword.into()) },
         }
     }
 
@@ -308,7 +308,7 @@ impl<'a> Parser<'a, '_> {
                 diagnostic = diagnostic.help(format!("a value follows its key after a space: `{key} VALUE`"));
             }
             _ if expected.starts_with("a name") && bad_name => {
-                diagnostic = diagnostic.help("names have lower-case letters, digits and `-`, and begin with a letter");
+                diagnostic = diagnostic.help("names have lower-case letters, digits and single `-`, and begin with a letter");
             }
             _ => {}
         }

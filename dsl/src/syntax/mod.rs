@@ -104,6 +104,8 @@ pub enum StatementKind {
     Broken {
         /// The name that it would have declared.
         name: Option<String>,
+        /// The key of the entry that it would have been.
+        key: Option<String>,
     },
 }
 

@@ -169,8 +169,8 @@ fn block_comment(bytes: &[u8], start: usize) -> (usize, Option<&'static str>) {
 fn match_lists(tokens: &mut [Token], source: usize, diagnostics: &mut Vec<Diagnostic>) {
     let mut open: Vec<usize> = Vec::new();
     let mut lonely: Vec<(usize, &str)> = Vec::new();
-    for at in 0..tokens.len() {
-        match tokens[at].kind {
+    for (at, token) in tokens.iter().enumerate() {
+        match token.kind {
             Kind::ListOpen => {
                 if open.len() == MAX_DEPTH {
                     lonely.push((at, "lists nest deeper than 64"));
