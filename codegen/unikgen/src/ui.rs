@@ -101,6 +101,11 @@ impl Ui {
         Paint(self.color_err)
     }
 
+    /// The same, saying only what matters when nobody asked for more.
+    pub fn quieter(&self) -> Ui {
+        Ui { level: if self.is_verbose() { Level::Verbose } else { Level::Quiet }, ..*self }
+    }
+
     /// Whether `--verbose` was given.
     pub fn is_verbose(&self) -> bool {
         self.level == Level::Verbose

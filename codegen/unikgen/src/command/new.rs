@@ -98,7 +98,7 @@ fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Resul
     if template == Template::Service {
         let file = folder.join(format!("{name}.unik"));
         if let Some(user) = backend::user_crate(&file)? {
-            backend::sync(&user, &file, &Parameters::default(), false, ui)?;
+            backend::sync(&user, &file, &Parameters::default(), false, &ui.quieter())?;
         }
     }
     Ok(())
