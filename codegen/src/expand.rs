@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use petgraph::graph::NodeIndex;
-use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::quote;
 use sha2::{Digest, Sha256};
 use unik_catalogue::host::Baked;
@@ -283,7 +283,8 @@ fn hash(plan: &Plan, baked: &BakedSet, wire: &TokenStream, blobs: &BTreeMap<Path
     add(plan.appliance.as_bytes());
     add(plan.target.word().as_bytes());
     add(format!("{:?}", crate::settings::Settings::of(plan)).as_bytes());
-    add(wire.to_string().as_bytes());
+    // Not by `to_string`: the compiler, which the macro door runs in, puts spaces elsewhere.
+    add_tokens(wire.clone(), &mut add);
     for dependency in crate::manifest::dependencies(plan, baked) {
         add(format!("{dependency:?}").as_bytes());
     }
@@ -292,4 +293,27 @@ fn hash(plan: &Plan, baked: &BakedSet, wire: &TokenStream, blobs: &BTreeMap<Path
         add(bytes);
     }
     hash.finalize().into()
+}
+
+/// Each token by itself, whoever made the stream.
+fn add_tokens(tokens: TokenStream, add: &mut impl FnMut(&[u8])) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => {
+                let (open, close): (&[u8], &[u8]) = match group.delimiter() {
+                    Delimiter::Parenthesis => (b"(", b")"),
+                    Delimiter::Brace => (b"{", b"}"),
+                    Delimiter::Bracket => (b"[", b"]"),
+                    // Invisible, and not always there.
+                    Delimiter::None => (b"", b""),
+                };
+                add(open);
+                add_tokens(group.stream(), add);
+                add(close);
+            }
+            TokenTree::Ident(ident) => add(ident.to_string().as_bytes()),
+            TokenTree::Punct(punct) => add(punct.as_char().to_string().as_bytes()),
+            TokenTree::Literal(literal) => add(literal.to_string().as_bytes()),
+        }
+    }
 }

@@ -131,7 +131,8 @@ pub fn build(
     .map_err(with_code)?;
     let took = step.elapsed();
     drop(step);
-    for warning in &made.warnings {
+    // Not those of our own sources, which stand in the project too.
+    for warning in made.warnings.iter().filter(|warning| !warning.contains("--> .unik/") || ui.is_verbose()) {
         eprint!("{warning}");
     }
     let size = std::fs::metadata(&made.image).map(|meta| meta.len()).unwrap_or_default();
