@@ -26,7 +26,7 @@ struct Image {
 
 impl Image {
     fn good() -> Image {
-        let manifest = br#"{"version":1,"appliance":"x","memory":1,"cpu":"x86-64-v2","devices":[],"listens":[]}"#;
+        let manifest = br#"{"version":1,"appliance":"x","memory":1,"cpu":"x86-64-v2","devices":[],"networks":[],"listens":[]}"#;
         Image {
             kind: 2,
             machine: 62,
@@ -199,6 +199,6 @@ fn damaged_files_are_refused_without_a_panic() {
         assert!(image::check(wrong, &HASH).unwrap_err().to_string().contains("no 64-bit ELF file"));
     }
     let mut manifest = Image::good();
-    manifest.notes[1].2 = br#"{"version":2,"appliance":"x","memory":1,"cpu":"","devices":[],"listens":[]}"#.to_vec();
+    manifest.notes[1].2 = br#"{"version":2,"appliance":"x","memory":1,"cpu":"","devices":[],"networks":[],"listens":[]}"#.to_vec();
     assert!(image::manifest(&manifest.bytes()).unwrap_err().to_string().contains("version 2"));
 }
