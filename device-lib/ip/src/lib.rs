@@ -72,33 +72,4 @@ pub use tcp::{Listener, Stream};
 #[cfg(feature = "udp")]
 pub use udp::Socket;
 
-/// The options of an instance.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The IPv4 address.
-    pub ipv4: Ipv4,
-    /// The name told to the DHCP server.
-    pub hostname: Option<&'static str>,
-    /// TCP connections at one time.
-    pub max_connections: u64,
-    /// Bytes of each of a TCP connection's two buffers while memory is plenty.
-    pub tcp_buffer: usize,
-    /// Bytes for the buffers of all TCP connections.
-    pub tcp_memory: usize,
-    /// Bytes of received datagrams kept for each UDP port.
-    pub udp_buffer: usize,
-}
-
-/// The IPv4 address of an instance.
-#[derive(Clone, Copy, Debug)]
-pub enum Ipv4 {
-    /// A fixed address and the way to other networks.
-    Static {
-        /// The address and the length of its network's prefix.
-        address: (core::net::Ipv4Addr, u8),
-        /// The router to other networks.
-        gateway: Option<core::net::Ipv4Addr>,
-    },
-    /// What a DHCP server gives.
-    Dhcp,
-}
+unik::options!();

@@ -26,11 +26,4 @@ pub use nic::{Counters, Nic, Received};
 #[cfg(unik_machine)]
 pub use start::start;
 
-/// The options of an instance.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Descriptors in each of the two rings: a power of two from 16 to 256.
-    pub queue_size: u64,
-    /// Use the device with this address, where the machine has several.
-    pub mac: Option<[u8; 6]>,
-}
+unik::options!();

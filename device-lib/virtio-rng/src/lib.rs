@@ -23,6 +23,4 @@ pub use source::{Source, SourceError};
 #[cfg(unik_machine)]
 pub use start::start;
 
-/// The options of an instance: there are none.
-#[derive(Clone, Debug)]
-pub struct Options {}
+unik::options!();

@@ -75,7 +75,7 @@ impl Transport for MmioTransport {
     type Port = MmioPort;
 
     fn features(&mut self) -> u64 {
-        let mut half = |index: u32| {
+        let half = |index: u32| {
             self.write(register::DEVICE_FEATURES_SELECT, index);
             u64::from(self.registers.read::<u32>(register::DEVICE_FEATURES))
         };

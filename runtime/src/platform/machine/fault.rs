@@ -244,3 +244,10 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 /// The precompiled `core` and `alloc` refer to it; with `panic=abort` nothing unwinds.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+/// Landing pads in the precompiled `alloc` (`format!`) refer to it, and fat LTO keeps them;
+/// with `panic=abort` none is ever entered.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    exit(Ending::Panic)
+}
