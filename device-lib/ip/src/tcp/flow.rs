@@ -110,7 +110,7 @@ impl Budget {
 
     /// Charges for a new connection: the size of each of its buffers and what it costs.
     pub fn take(&mut self) -> Option<(usize, usize)> {
-        let size = if self.used < self.limit / 4 { self.plenty } else { self.plenty.min(SMALL) };
+        let size = if self.used < self.limit / 8 { self.plenty } else { self.plenty.min(SMALL) };
         let cost = 2 * size + OVERHEAD;
         if self.used + cost > self.limit {
             return None;
