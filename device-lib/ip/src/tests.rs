@@ -442,6 +442,23 @@ fn a_port_is_used_again_while_its_connection_is_in_time_wait() {
 }
 
 #[test]
+fn a_reset_and_a_new_connection_may_come_together() {
+    block_on(async {
+        let mut world = World::new();
+        spawn_echo(&world);
+        let first = world.connected(80).await;
+        world.until("accepted", |world| world.flows() == 1).await;
+        world.socket(first).abort();
+        world.next_port -= 1;
+        let second = world.connect(80);
+        // Nothing passes between the reset and the SYN.
+        world.until("connected", |world| world.socket(second).may_send()).await;
+        assert_eq!(world.net.counters().tcp_refused, 0);
+        assert!(world.now < Instant::START + Duration::from_millis(1900));
+    });
+}
+
+#[test]
 fn half_open_connections_are_bounded_and_keep_nobody_out() {
     block_on(async {
         let mut world = World::new();

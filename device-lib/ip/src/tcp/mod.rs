@@ -136,7 +136,12 @@ impl Tcp {
         if flow.owner == Owner::Orphan && flow.socket().can_recv() {
             flow.socket().abort();
         }
-        self.mark(slot);
+        if flow.state() == State::Closed && flow.has_ended() {
+            // At once: the next segment may be the SYN of a new connection from the same port.
+            self.end(slot, now);
+        } else {
+            self.mark(slot);
+        }
     }
 
     /// A segment of a connection that doesn't exist.
