@@ -3,14 +3,14 @@
 use alloc::vec::Vec;
 
 use unik::interface::TcpStream;
-use unik::time::{self, Instant};
+use unik::time;
 
+use crate::Options;
 use crate::Status;
-use crate::buffer::append;
+use crate::buffer::{OutOfMemory, append};
 use crate::chunked::{Decoder, Piece};
 use crate::head::{Framing, Refusal};
 use crate::wire::{Stop, Wire, too_late};
-use crate::{Options, buffer};
 
 /// How much is read at a time.
 const STEP: usize = 2048;
@@ -40,92 +40,87 @@ pub(crate) async fn read<T: TcpStream>(
     options: &Options,
     sink: Sink<'_>,
 ) -> Result<Used, Stop> {
-    let mut body = Body { wire, sink, left: options.max_body as u64, options, until: None };
-    match framing {
-        Framing::Length(0) => Ok(Used::default()),
-        Framing::Length(length) => body.of_length(length, input).await,
-        Framing::Chunked => body.in_chunks(input).await,
+    let end = match framing {
+        Framing::Length(0) => return Ok(Used::default()),
+        Framing::Length(left) => End::After(left),
+        Framing::Chunked => End::Chunk(Decoder::new()),
+    };
+    let mut body = Body { sink, allowed: options.max_body as u64, end };
+    let mut rest = input;
+    if body.take(&mut rest)? {
+        return Ok(Used { of_input: input.len() - rest.len(), beyond: Vec::new() });
+    }
+    // Earlier answers mustn't wait for this body.
+    wire.flush().await?;
+    let mut scratch = Vec::new();
+    scratch.try_reserve_exact(STEP).map_err(|_| OutOfMemory)?;
+    scratch.resize(STEP, 0);
+    let until = time::now() + options.body_timeout;
+    loop {
+        // Of a body whose length is known, no byte of the next request is read.
+        let room = match body.end {
+            End::After(left) => usize::try_from(left).unwrap_or(STEP).min(STEP),
+            End::Chunk(_) => STEP,
+        };
+        let length = match wire.read(&mut scratch[..room], until).await? {
+            None => return Err(too_late("a body that takes too long")),
+            Some(0) => return Err(Refusal::bad("a body that ends in the middle").into()),
+            Some(length) => length,
+        };
+        let mut rest = &scratch[..length];
+        if body.take(&mut rest)? {
+            let begin = length - rest.len();
+            scratch.truncate(length);
+            scratch.drain(..begin);
+            return Ok(Used { of_input: input.len(), beyond: scratch });
+        }
     }
 }
 
-struct Body<'a, T> {
-    wire: &'a mut Wire<T>,
+/// A body of which a part has come.
+struct Body<'a> {
     sink: Sink<'a>,
     /// So many bytes are allowed yet.
-    left: u64,
-    options: &'a Options,
-    until: Option<Instant>,
+    allowed: u64,
+    end: End,
 }
 
-impl<T: TcpStream> Body<'_, T> {
-    async fn of_length(&mut self, length: u64, input: &[u8]) -> Result<Used, Stop> {
-        let (mut left, mut scratch) = (length, Vec::new());
-        let of_input = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-        self.take(&input[..of_input])?;
-        left -= of_input as u64;
-        while left > 0 {
-            let length = self.more(&mut scratch, usize::try_from(left).unwrap_or(usize::MAX)).await?;
-            self.take(&scratch[..length])?;
-            left -= length as u64;
-        }
-        Ok(Used { of_input, beyond: Vec::new() })
-    }
+/// Where it ends.
+enum End {
+    /// After so many bytes more.
+    After(u64),
+    /// With its last chunk.
+    Chunk(Decoder),
+}
 
-    async fn in_chunks(&mut self, input: &[u8]) -> Result<Used, Stop> {
-        let (mut decoder, mut scratch) = (Decoder::new(), Vec::new());
-        let mut rest = input;
-        if self.decode(&mut decoder, &mut rest)? {
-            return Ok(Used { of_input: input.len() - rest.len(), beyond: Vec::new() });
-        }
+impl Body<'_> {
+    /// Takes what belongs to the body off the start of `rest`; whether it has ended.
+    fn take(&mut self, rest: &mut &[u8]) -> Result<bool, Stop> {
         loop {
-            let length = self.more(&mut scratch, STEP).await?;
-            let mut rest = &scratch[..length];
-            if self.decode(&mut decoder, &mut rest)? {
-                let begin = length - rest.len();
-                scratch.truncate(length);
-                scratch.drain(..begin);
-                return Ok(Used { of_input: input.len(), beyond: scratch });
+            let data = match &mut self.end {
+                End::After(left) => {
+                    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    let (data, after) = rest.split_at(length);
+                    *rest = after;
+                    *left -= length as u64;
+                    data
+                }
+                End::Chunk(decoder) => match decoder.next(rest)? {
+                    Piece::Data(data) => data,
+                    Piece::NeedMore => return Ok(false),
+                    Piece::End => return Ok(true),
+                },
+            };
+            self.allowed = self
+                .allowed
+                .checked_sub(data.len() as u64)
+                .ok_or(Refusal::new(Status::CONTENT_TOO_LARGE, "a body above `max-body`"))?;
+            if let Sink::Keep(body) = &mut self.sink {
+                append(body, data)?;
             }
-        }
-    }
-
-    /// Takes the data out of `rest`; whether the body has ended.
-    fn decode(&mut self, decoder: &mut Decoder, rest: &mut &[u8]) -> Result<bool, Stop> {
-        loop {
-            match decoder.next(rest)? {
-                Piece::Data(data) => self.take(data)?,
-                Piece::NeedMore => return Ok(false),
-                Piece::End => return Ok(true),
+            if let End::After(left) = self.end {
+                return Ok(left == 0);
             }
-        }
-    }
-
-    fn take(&mut self, data: &[u8]) -> Result<(), Stop> {
-        self.left = self
-            .left
-            .checked_sub(data.len() as u64)
-            .ok_or(Refusal::new(Status::CONTENT_TOO_LARGE, "a body above `max-body`"))?;
-        match &mut self.sink {
-            Sink::Keep(body) => Ok(append(body, data)?),
-            Sink::Drop => Ok(()),
-        }
-    }
-
-    /// Reads at most `limit` bytes to the start of `scratch`, at least one.
-    async fn more(&mut self, scratch: &mut Vec<u8>, limit: usize) -> Result<usize, Stop> {
-        // Earlier answers mustn't wait for this body.
-        self.wire.flush().await?;
-        if scratch.is_empty() {
-            let size = limit.min(STEP);
-            scratch.try_reserve_exact(size).map_err(|_| buffer::OutOfMemory)?;
-            scratch.resize(size, 0);
-        }
-        let until = *self.until.get_or_insert_with(|| time::now() + self.options.body_timeout);
-        let room = limit.min(scratch.len());
-        match self.wire.read(&mut scratch[..room], until).await? {
-            None => Err(too_late("a body that takes too long")),
-            Some(0) => Err(Refusal::bad("a body that ends in the middle").into()),
-            Some(length) => Ok(length),
         }
     }
 }

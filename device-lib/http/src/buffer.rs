@@ -83,8 +83,14 @@ impl Input {
 /// Adds bytes, if there is memory for them.
 pub(crate) fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
     to.try_reserve(bytes.len()).map_err(|_| OutOfMemory)?;
-    to.extend_from_slice(bytes);
+    push(to, bytes);
     Ok(())
+}
+
+/// Adds bytes for which there is room: a call and not a copy of the code in each place.
+#[inline(never)]
+pub(crate) fn push(to: &mut Vec<u8>, bytes: &[u8]) {
+    to.extend_from_slice(bytes);
 }
 
 /// Adds a number in decimal.
@@ -99,7 +105,7 @@ pub(crate) fn append_number(to: &mut Vec<u8>, mut number: u64) {
             break;
         }
     }
-    to.extend_from_slice(&digits[at..]);
+    push(to, &digits[at..]);
 }
 
 #[cfg(test)]

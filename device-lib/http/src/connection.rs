@@ -16,7 +16,7 @@ use unik::time::{self, Duration};
 
 use crate::answer::{self, About};
 use crate::body::{self, Sink};
-use crate::buffer::Input;
+use crate::buffer::{Input, append};
 use crate::handler::Found;
 use crate::head::{self, Framing, Head, Refusal, Scanner};
 use crate::path::{self, Target};
@@ -62,9 +62,10 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
         if let Stop::Refused(refusal) = stop {
             self.refuse(refusal);
             let response = Response::from(refusal.status);
-            let told =
-                answer::response(&mut self.wire, &self.service.date, &response, About::NO_REQUEST).await;
-            stop = told.err().unwrap_or(Stop::Done);
+            let out = &mut self.wire.output;
+            let told = answer::response(out, &self.service.date, &response, About::NO_REQUEST)
+                .and_then(|text| append(out, text));
+            stop = told.map_or(Stop::OutOfMemory, |()| Stop::Done);
         }
         if let (Stop::Done | Stop::Idle, Err(late)) = (stop, self.wire.flush().await) {
             stop = late;
@@ -176,7 +177,7 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
         let sink = match action {
             Action::Handler(_) if S::Routes::ANY => {
                 if head.expects_continue && rest.is_empty() {
-                    crate::buffer::append(&mut wire.output, b"HTTP/1.1 100 Continue\r\n\r\n")?;
+                    append(&mut wire.output, b"HTTP/1.1 100 Continue\r\n\r\n")?;
                 }
                 Some(Sink::Keep(&mut content))
             }
@@ -192,7 +193,14 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
             Some(sink) => body::read(wire, head.body, rest, service.options, sink).await?,
             None => body::Used::default(),
         };
-        match (action, target) {
+        let answered: Response;
+        let (out, date) = (&mut wire.output, &service.date);
+        let content = match (action, target) {
+            (Action::Entry(Entry::File(file)), _) => answer::file(out, date, file, &head, about)?,
+            (Action::Entry(Entry::Folder(location)), Target::Path { query, .. }) => {
+                answer::folder(out, date, location, query, about)?;
+                &[]
+            }
             (Action::Handler(route), Target::Path { path, query }) if S::Routes::ANY => {
                 let Head { method, fields, .. } = head;
                 let peer = wire.stream.peer();
@@ -208,27 +216,24 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
                     }
                 };
                 about.keep_alive &= !response.close;
-                let response = checked(response, service.instance, path);
-                answer::response(wire, &service.date, &response, about).await?;
+                answered = checked(response, service.instance, path);
+                answer::response(&mut wire.output, date, &answered, about)?
             }
-            (Action::Entry(Entry::File(file)), _) => {
-                answer::file(wire, &service.date, file, &Head { keep_alive: about.keep_alive, ..head })
-                    .await?;
-            }
-            (Action::Entry(Entry::Folder(location)), Target::Path { query, .. }) => {
-                answer::folder(wire, &service.date, location, query, about).await?;
-            }
-            (Action::Own(status, allow), _) => {
+            (action, _) => {
+                let (status, allow) = match action {
+                    Action::Own(status, allow) => (status, allow),
+                    // Only paths lead to handlers and folders.
+                    _ => (Status::NOT_FOUND, None),
+                };
                 let response = Response::from(status);
-                let response = match allow {
+                answered = match allow {
                     Some(methods) => response.header("Allow", methods),
                     None => response,
                 };
-                answer::response(wire, &service.date, &response, about).await?;
+                answer::response(out, date, &answered, about)?
             }
-            // Only paths lead to handlers and folders.
-            (Action::Handler(_) | Action::Entry(Entry::Folder(_)), _) => return Err(Stop::Done),
-        }
+        };
+        wire.body(content).await?;
         input.consume(length + used.of_input);
         input.put_back(&used.beyond)?;
         if about.keep_alive { Ok(()) } else { Err(Stop::Done) }

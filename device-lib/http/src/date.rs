@@ -5,6 +5,8 @@ use core::cell::Cell;
 
 use unik::interface::Clock;
 
+use crate::buffer::push;
+
 /// `Date: Sun, 06 Nov 1994 08:49:37 GMT` with its CRLF.
 const LENGTH: usize = 37;
 
@@ -28,7 +30,7 @@ impl<C: Clock> Date<C> {
         if self.second.replace(second) != second {
             self.line.set(render(second));
         }
-        into.extend_from_slice(&self.line.get());
+        push(into, &self.line.get());
     }
 }
 

@@ -83,27 +83,18 @@ impl<T: TcpStream> Wire<T> {
         Ok(())
     }
 
-    /// Sends what was collected, if it is enough for a write.
-    pub(crate) async fn flush_if_full(&mut self) -> Result<(), Stop> {
-        if self.output.len() >= BATCH { self.flush().await } else { Ok(()) }
-    }
-
     /// Adds the body of an answer, whose head was added before. Small ones are collected;
     /// a large one is sent from where it lies.
     pub(crate) async fn body(&mut self, body: &[u8]) -> Result<(), Stop> {
-        let copied = if body.len() <= INLINE {
-            body.len()
-        } else {
-            // The first segment should be a full one.
-            INLINE.saturating_sub(self.output.len())
-        };
+        // The first segment of a large one should be a full one.
+        let copied = if body.len() <= INLINE { body.len() } else { INLINE.saturating_sub(self.output.len()) };
         let (copied, rest) = body.split_at(copied);
         append(&mut self.output, copied)?;
-        if rest.is_empty() {
-            return self.flush_if_full().await;
+        if !rest.is_empty() || self.output.len() >= BATCH {
+            self.flush().await?;
+            send(&mut self.stream, rest, self.write_timeout).await?;
         }
-        self.flush().await?;
-        send(&mut self.stream, rest, self.write_timeout).await
+        Ok(())
     }
 
     /// Gives memory back, of a connection on which nothing happens.
