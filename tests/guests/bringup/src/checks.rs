@@ -171,7 +171,8 @@ pub fn time() -> Outcome {
         }
         let late = platform::now() - until;
         say!("sleep {ms} ms: late by {} us, {waits} waits", late / 1000);
-        if late > 20 * MS {
+        // A busy host makes a guest late; a timer that was lost costs a second.
+        if late > 300 * MS {
             return Err("a sleep was late");
         }
         if waits > 6 {
