@@ -35,7 +35,7 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_makes_it_panic(text in any::<String>()) {
@@ -78,6 +78,8 @@ fn time_is_linear_in_the_text() {
         ("one list", Box::new(|n| format!("unik 1\nappliance a {{ memory [{}] }}", "1,".repeat(n)))),
         ("one word", Box::new(|n| format!("unik 1\nappliance a {{ memory {} }}", "a::".repeat(n)))),
         ("unknown names", Box::new(|n| format!("unik 1\nappliance a {{ memory {} }}", "$x ".repeat(n)))),
+        ("a long type", Box::new(|n| format!("unik 1\nparam x: {} port = 1", "list ".repeat(n)))),
+        ("a long choice", Box::new(|n| format!("unik 1\nparam x: {}a = b", "a|".repeat(n)))),
         ("many lets", Box::new(|n| (0..n).map(|i| format!("let a{i} = $a{}\n", i + 1)).collect())),
         ("many instances", Box::new(|n| {
             let all: String = (0..n).map(|i| format!("service s{i} = say {{ line \"x\" }}\n")).collect();
@@ -111,4 +113,24 @@ fn lists_of_lists_do_not_explode() {
     let lets: String = (1..60).map(|i| format!("let a{i} = [$a{}, $a{}]\n", i - 1, i - 1)).collect();
     let text = format!("unik 1\nlet a0 = [10.0.0.0/8]\n{lets}appliance a {{ service s = dns-server {{ allow $a59 }} }}");
     check(&text);
+}
+
+/// What a person who writes on another system hands in.
+#[test]
+fn carriage_returns_and_byte_order_marks_are_blanks() {
+    let text = "\u{feff}unik 1\r\nappliance a {\r\n    service s = say {\r\n        line \"x\"\r\n    }\r\n}\r\n";
+    assert_eq!(check(text).diagnostics, []);
+    let analysis = check(&text.replace("line", "lime"));
+    let rendered = diagnostic::render_all(&analysis.diagnostics, &analysis.sources, false);
+    assert!(rendered.contains("did you mean `line`") && !rendered.contains('\r'), "{rendered:?}");
+}
+
+/// A hundred thousand blocks that nobody closes.
+#[test]
+fn a_hundred_thousand_open_blocks() {
+    let text = "service s = say {\n".repeat(100_000);
+    let start = Instant::now();
+    let analysis = check(&text);
+    println!("100,000 open blocks: {:?}", start.elapsed());
+    assert!(analysis.diagnostics.len() <= 101);
 }

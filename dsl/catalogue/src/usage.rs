@@ -65,7 +65,7 @@ impl Usage {
     /// [`UsageError`] that says what is wrong.
     pub fn parse(text: &str) -> Result<Usage, UsageError> {
         let mut rest = text.trim();
-        let terms = parse_terms(&mut rest, false)
+        let terms = parse_terms(&mut rest, 0)
             .and_then(|terms| if rest.is_empty() { Ok(terms) } else { Err(format!("`{rest}` is not expected here")) })
             .map_err(|message| UsageError { usage: text.into(), message })?;
         Ok(Usage { terms, text: text.trim().into() })
@@ -109,7 +109,16 @@ impl fmt::Display for Usage {
     }
 }
 
-fn parse_terms(rest: &mut &str, inside: bool) -> Result<Vec<Term>, String> {
+/// How deep optional groups and lists may nest: a pattern comes from a file of somebody
+/// else's, too.
+const MAX_DEPTH: usize = 8;
+
+/// Parses terms inside of `depth` brackets.
+fn parse_terms(rest: &mut &str, depth: usize) -> Result<Vec<Term>, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!("brackets nest deeper than {MAX_DEPTH}"));
+    }
+    let inside = depth > 0;
     let mut terms = Vec::new();
     loop {
         *rest = rest.trim_start();
@@ -123,7 +132,7 @@ fn parse_terms(rest: &mut &str, inside: bool) -> Result<Vec<Term>, String> {
             Some(']') => return Err("`]` is not expected here".into()),
             Some('[') => {
                 *rest = &rest[1..];
-                terms.push(Term::Optional(parse_terms(rest, true)?));
+                terms.push(Term::Optional(parse_terms(rest, depth + 1)?));
             }
             Some('<') => {
                 let end = rest.find('>').ok_or("a `<` is not closed")?;
@@ -159,6 +168,13 @@ fn check_word(word: &str) -> Result<(), String> {
 /// # Errors
 /// What is wrong with it.
 pub fn parse_type(text: &str) -> Result<Type, String> {
+    parse_nested(text, 0)
+}
+
+fn parse_nested(text: &str, depth: usize) -> Result<Type, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!("lists nest deeper than {MAX_DEPTH}"));
+    }
     let (head, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let argument = argument.trim();
     let plain = |ty: Type| {
@@ -185,7 +201,7 @@ pub fn parse_type(text: &str) -> Result<Type, String> {
         "instance" if !argument.is_empty() => Ok(Type::Instance(argument.into())),
         "instance-path" if !argument.is_empty() => Ok(Type::InstancePath(argument.into())),
         "instance" | "instance-path" => Err(format!("`{head}` needs the name of an interface")),
-        "list" => parse_type(argument).map(|element| Type::List(Box::new(element))),
+        "list" => parse_nested(argument, depth + 1).map(|element| Type::List(Box::new(element))),
         _ if text.contains('|') => {
             let words: Vec<String> = text.split('|').map(|word| word.trim().to_string()).collect();
             words.iter().try_for_each(|word| check_word(word))?;
@@ -252,6 +268,8 @@ mod tests {
             ("<a: integer 9..=1>", "is empty"),
             ("<a: instance>", "needs the name"),
             ("Word", "is not a word"),
+            ("[[[[[[[[[[[[[[", "nest deeper"),
+            ("<a: list list list list list list list list list list port>", "nest deeper"),
         ] {
             let error = Usage::parse(usage).unwrap_err().to_string();
             assert!(error.contains(part), "{usage}: {error}");
