@@ -64,7 +64,8 @@ pub fn analyse(request: &Request, catalogue: &Catalogue) -> Analysis {
         diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error());
         let more = diagnostics.split_off(MAX_DIAGNOSTICS);
         let place = more.first().map_or(Place { source: 0, start: 0, end: 0 }, |first| first.primary.place);
-        diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.place.source, diagnostic.primary.place.start));
+        diagnostics
+            .sort_by_key(|diagnostic| (diagnostic.primary.place.source, diagnostic.primary.place.start));
         let message = format!("{} more errors and warnings are not shown", more.len());
         let mut last = Diagnostic::error(codes::TOO_MANY, place, message).label("the first of them is here");
         if sound {

@@ -60,8 +60,8 @@ impl Catalogue {
     /// The component that takes the place of `component` on `target`, if there is one.
     #[must_use]
     pub fn stand_in(&self, component: &str, target: Target) -> Option<&Rc<Component>> {
-        self.components
-            .iter()
-            .find(|other| other.stands_in_for.as_deref() == Some(component) && other.targets.contains(&target))
+        self.components.iter().find(|other| {
+            other.stands_in_for.as_deref() == Some(component) && other.targets.contains(&target)
+        })
     }
 }

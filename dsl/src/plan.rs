@@ -192,7 +192,9 @@ impl Plan {
             self.graph.edges_directed(node, Incoming).map(|edge| vec![edge.id()]).collect();
         while let Some(path) = open.pop_front() {
             // A path is kept backwards while it grows.
-            let Some((from, _)) = path.last().and_then(|&edge| self.graph.edge_endpoints(edge)) else { continue };
+            let Some((from, _)) = path.last().and_then(|&edge| self.graph.edge_endpoints(edge)) else {
+                continue;
+            };
             if matches!(self.graph[from].origin, Origin::Declared(_)) {
                 found.push(path.iter().rev().copied().collect());
                 if found.len() >= limit {

@@ -80,7 +80,9 @@ fn right_files_have_plans() {
                 assert!(plan.order[..at].contains(&other), "{}", plan.graph[node].id);
             }
         }
-        failures.extend(common::expect(&case.with_extension("expected"), &common::show(&plan, &analysis.sources)).err());
+        failures.extend(
+            common::expect(&case.with_extension("expected"), &common::show(&plan, &analysis.sources)).err(),
+        );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

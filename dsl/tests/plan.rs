@@ -32,7 +32,10 @@ fn why_a_part_is_there() {
                 way.into_iter()
                     .map(|edge| {
                         let (from, to) = plan.graph.edge_endpoints(edge).unwrap();
-                        format!("{} → {}: {}", plan.graph[from].id, plan.graph[to].id, plan.graph[edge].reason)
+                        format!(
+                            "{} → {}: {}",
+                            plan.graph[from].id, plan.graph[to].id, plan.graph[edge].reason
+                        )
                     })
                     .collect()
             })
@@ -42,7 +45,10 @@ fn why_a_part_is_there() {
     assert_eq!(ways("lan/tcp"), [["one → lan/tcp: `one` uses Tcp"]]);
     let udp = ways("lan/udp");
     assert_eq!(udp.len(), 3);
-    assert!(udp.contains(&vec!["lan → lan/dhcp: `ipv4 dhcp`".into(), "lan/dhcp → lan/udp: `dhcp` can't do without `udp`".into()]));
+    assert!(udp.contains(&vec![
+        "lan → lan/dhcp: `ipv4 dhcp`".into(),
+        "lan/dhcp → lan/udp: `dhcp` can't do without `udp`".into()
+    ]));
     assert!(ways("one").is_empty());
     assert_eq!(plan.node("nothing"), None);
 }
@@ -52,19 +58,22 @@ fn features_arguments_and_docs() {
     let plan = plan(TWO);
     let lan = plan.node("lan").unwrap();
     assert_eq!(plan.features(lan).into_iter().collect::<Vec<_>>(), ["dhcp", "tcp", "udp"]);
-    let arguments: Vec<&str> = plan.arguments(lan).into_iter().map(|node| plan.graph[node].id.as_str()).collect();
+    let arguments: Vec<&str> =
+        plan.arguments(lan).into_iter().map(|node| plan.graph[node].id.as_str()).collect();
     assert_eq!(arguments, ["nic", "rdrand"]);
     assert_eq!(plan.graph[lan].doc, "The office.\nWired.");
     assert!(matches!(plan.graph[lan].origin, Origin::Declared(_)));
     let order: Vec<&str> = plan.instances().map(|(_, node)| node.id.as_str()).collect();
     assert_eq!(order, ["nic", "rdrand", "lan", "one", "two"]);
-    let listens: Vec<(u16, &str)> = plan.graph[lan].listens.iter().map(|l| (l.port, l.service.as_str())).collect();
+    let listens: Vec<(u16, &str)> =
+        plan.graph[lan].listens.iter().map(|l| (l.port, l.service.as_str())).collect();
     assert_eq!(listens, [(7, "one"), (7, "one"), (53, "two")]);
 }
 
 #[test]
 fn an_implied_instance_takes_a_free_name() {
-    let plan = plan("device nic = virtio-net\nnetwork rdrand = ip on nic { ipv4 dhcp }\nservice s = echo on rdrand");
+    let plan =
+        plan("device nic = virtio-net\nnetwork rdrand = ip on nic { ipv4 dhcp }\nservice s = echo on rdrand");
     assert!(plan.node("rdrand-2").is_some());
 }
 
@@ -82,7 +91,9 @@ fn one_provider_serves_all_that_need_it() {
 fn same_text_same_plan() {
     let show = || {
         let catalogue = common::catalogue();
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/right/rng.unik")).unwrap();
+        let text =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/right/rng.unik"))
+                .unwrap();
         let analysis = analyse(&Request::new(Path::new("a.unik"), Some(text)), &catalogue);
         common::show(&analysis.plan.unwrap(), &analysis.sources)
     };

@@ -24,12 +24,81 @@ thread_local! {
 /// Pieces of the language, so that random texts get further than the first character.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "unik 1\n", "param ", "let ", "include ", "when ", "crate ", "appliance ", "device ", "network ", "storage ",
-        "service ", "target", "name", "a", "b", "ip", "echo", "virtio-net", "http", "dns-server", "embed", "say",
-        " = ", " == ", " != ", " on ", ": ", "{", "}", "{\n", "}\n", "[", "]", ",", ";", "\n", " ", "\t", "\"", "\\",
-        "\"x\"", "/*", "*/", "//", "///", "/", "$a", "$", "80", "10.0.0.2/24", "10.0.0.300", "::1", "[::1]:53",
-        "52:54:00:12:34:56", "16 MiB", "24 MB", "30 s", "5 per second", "port ", "ipv4 ", "dhcp", "gateway ", "zone ",
-        "from ", "line ", "files ", "route ", "memory ", "log level ", "é", "\u{feff}", "\0", "-5", "1.5", "99999999999999999999",
+        "unik 1\n",
+        "param ",
+        "let ",
+        "include ",
+        "when ",
+        "crate ",
+        "appliance ",
+        "device ",
+        "network ",
+        "storage ",
+        "service ",
+        "target",
+        "name",
+        "a",
+        "b",
+        "ip",
+        "echo",
+        "virtio-net",
+        "http",
+        "dns-server",
+        "embed",
+        "say",
+        " = ",
+        " == ",
+        " != ",
+        " on ",
+        ": ",
+        "{",
+        "}",
+        "{\n",
+        "}\n",
+        "[",
+        "]",
+        ",",
+        ";",
+        "\n",
+        " ",
+        "\t",
+        "\"",
+        "\\",
+        "\"x\"",
+        "/*",
+        "*/",
+        "//",
+        "///",
+        "/",
+        "$a",
+        "$",
+        "80",
+        "10.0.0.2/24",
+        "10.0.0.300",
+        "::1",
+        "[::1]:53",
+        "52:54:00:12:34:56",
+        "16 MiB",
+        "24 MB",
+        "30 s",
+        "5 per second",
+        "port ",
+        "ipv4 ",
+        "dhcp",
+        "gateway ",
+        "zone ",
+        "from ",
+        "line ",
+        "files ",
+        "route ",
+        "memory ",
+        "log level ",
+        "é",
+        "\u{feff}",
+        "\0",
+        "-5",
+        "1.5",
+        "99999999999999999999",
     ]);
     prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
@@ -87,23 +156,39 @@ fn time_is_linear_in_the_text() {
         ("a long type", Box::new(|n| format!("unik 1\nparam x: {} port = 1", "list ".repeat(n)))),
         ("a long choice", Box::new(|n| format!("unik 1\nparam x: {}a = b", "a|".repeat(n)))),
         ("many lets", Box::new(|n| (0..n).map(|i| format!("let a{i} = $a{}\n", i + 1)).collect())),
-        ("many instances", Box::new(|n| {
-            let all: String = (0..n).map(|i| format!("service s{i} = say {{ line \"x\" }}\n")).collect();
-            format!("unik 1\nappliance a {{\n{all}}}\n")
-        })),
-        ("many wires", Box::new(|n| {
-            let all: String = (0..n).map(|i| format!("service s{i} = echo on x{i}\n")).collect();
-            format!("unik 1\nappliance a {{\n{all}}}\n")
-        })),
-        ("a long chain", Box::new(|n| {
-            let all: String = (0..n).map(|i| format!("network s{i} = bridge on s{}\n", (i + 1) % n)).collect();
-            format!("unik 1\nappliance a {{\n{all}}}\n")
-        })),
+        (
+            "many instances",
+            Box::new(|n| {
+                let all: String = (0..n).map(|i| format!("service s{i} = say {{ line \"x\" }}\n")).collect();
+                format!("unik 1\nappliance a {{\n{all}}}\n")
+            }),
+        ),
+        (
+            "many wires",
+            Box::new(|n| {
+                let all: String = (0..n).map(|i| format!("service s{i} = echo on x{i}\n")).collect();
+                format!("unik 1\nappliance a {{\n{all}}}\n")
+            }),
+        ),
+        (
+            "a long chain",
+            Box::new(|n| {
+                let all: String =
+                    (0..n).map(|i| format!("network s{i} = bridge on s{}\n", (i + 1) % n)).collect();
+                format!("unik 1\nappliance a {{\n{all}}}\n")
+            }),
+        ),
     ];
     for (what, make) in makers {
         let time = |n: usize| {
             let text = make(n);
-            let best = (0..3).map(|_| { let start = processor_time(); check(&text); processor_time() - start }).min();
+            let best = (0..3)
+                .map(|_| {
+                    let start = processor_time();
+                    check(&text);
+                    processor_time() - start
+                })
+                .min();
             best.unwrap_or_default()
         };
         let (small, large) = (time(500), time(4_000));
@@ -117,14 +202,17 @@ fn time_is_linear_in_the_text() {
 #[test]
 fn lists_of_lists_do_not_explode() {
     let lets: String = (1..60).map(|i| format!("let a{i} = [$a{}, $a{}]\n", i - 1, i - 1)).collect();
-    let text = format!("unik 1\nlet a0 = [10.0.0.0/8]\n{lets}appliance a {{ service s = dns-server {{ allow $a59 }} }}");
+    let text = format!(
+        "unik 1\nlet a0 = [10.0.0.0/8]\n{lets}appliance a {{ service s = dns-server {{ allow $a59 }} }}"
+    );
     check(&text);
 }
 
 /// What a person who writes on another system hands in.
 #[test]
 fn carriage_returns_and_byte_order_marks_are_blanks() {
-    let text = "\u{feff}unik 1\r\nappliance a {\r\n    service s = say {\r\n        line \"x\"\r\n    }\r\n}\r\n";
+    let text =
+        "\u{feff}unik 1\r\nappliance a {\r\n    service s = say {\r\n        line \"x\"\r\n    }\r\n}\r\n";
     assert_eq!(check(text).diagnostics, []);
     let analysis = check(&text.replace("line", "lime"));
     let rendered = diagnostic::render_all(&analysis.diagnostics, &analysis.sources, false);

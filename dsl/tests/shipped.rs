@@ -28,9 +28,14 @@ fn files(pattern: &[&str]) -> Vec<PathBuf> {
 fn catalogue() -> Catalogue {
     let mut manifests = files(&["device-lib", "*", "Cargo.toml"]);
     manifests.extend(files(&["runtime", "Cargo.toml"]));
-    let is_component = |path: &PathBuf| std::fs::read_to_string(path).unwrap().contains("[package.metadata.unik]");
+    let is_component =
+        |path: &PathBuf| std::fs::read_to_string(path).unwrap().contains("[package.metadata.unik]");
     Catalogue::from_components(
-        manifests.iter().filter(|path| is_component(path)).map(|path| Component::read(path).unwrap()).collect(),
+        manifests
+            .iter()
+            .filter(|path| is_component(path))
+            .map(|path| Component::read(path).unwrap())
+            .collect(),
     )
 }
 
@@ -39,7 +44,8 @@ fn examples_are_right_on_both_targets() {
     let catalogue = catalogue();
     for file in files(&["examples", "*", "*.unik"]) {
         for target in [Target::Machine, Target::Process] {
-            let analysis = analyse(&Request { target: Some(target), ..Request::new(&file, None) }, &catalogue);
+            let analysis =
+                analyse(&Request { target: Some(target), ..Request::new(&file, None) }, &catalogue);
             let said = diagnostic::render_all(&analysis.diagnostics, &analysis.sources, false);
             assert!(said.is_empty(), "{} on {}:\n{said}", file.display(), target.word());
             assert!(analysis.plan.is_some());
@@ -53,9 +59,11 @@ fn examples_are_right_on_both_targets() {
 fn defaults_fit_their_options() {
     let catalogue = catalogue();
     for component in catalogue.components() {
-        let text = format!("unik 1\nappliance a {{\n    {} x = {}\n}}\n", component.kind.word(), component.name);
+        let text =
+            format!("unik 1\nappliance a {{\n    {} x = {}\n}}\n", component.kind.word(), component.name);
         let analysis = analyse(&Request::new(Path::new("x.unik"), Some(text)), &catalogue);
-        let wrong = analysis.diagnostics.iter().find(|diagnostic| diagnostic.code == diagnostic::codes::CATALOGUE);
+        let wrong =
+            analysis.diagnostics.iter().find(|diagnostic| diagnostic.code == diagnostic::codes::CATALOGUE);
         assert!(wrong.is_none(), "{wrong:?}");
     }
 }

@@ -8,9 +8,9 @@
 //! output. They read files through [`Input::read`] only, so that the generator knows
 //! what to watch and what the image depends on.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,8 @@ impl Input {
     /// As [`std::fs::read_dir`].
     pub fn list(&self, folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         self.read.borrow_mut().insert(folder.to_owned());
-        let mut entries = std::fs::read_dir(folder)?.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        let mut entries =
+            std::fs::read_dir(folder)?.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>()?;
         entries.sort();
         Ok(entries)
     }

@@ -341,7 +341,8 @@ impl Component {
     /// # Errors
     /// [`ManifestError`].
     pub fn read(path: &Path) -> Result<Component, ManifestError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Read { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ManifestError::Read { path: path.into(), source })?;
         Component::from_manifest(&text, path)
     }
 
@@ -391,7 +392,8 @@ impl Component {
     /// The part through which it provides `interface`.
     #[must_use]
     pub fn part_providing(&self, interface: &str) -> Option<(&str, &Part)> {
-        let (name, part) = self.parts.iter().find(|(_, part)| part.provides.iter().any(|i| i == interface))?;
+        let (name, part) =
+            self.parts.iter().find(|(_, part)| part.provides.iter().any(|i| i == interface))?;
         Some((name, part))
     }
 
@@ -445,18 +447,29 @@ impl Component {
                     | Constraint::Exists { path: name, .. } => vec![name],
                     Constraint::Listens { port, wire, .. } => {
                         if !self.wires.iter().any(|w| w.name == *wire) {
-                            return Err(format!("option `{key}` listens on the wire `{wire}`, which there isn't"));
+                            return Err(format!(
+                                "option `{key}` listens on the wire `{wire}`, which there isn't"
+                            ));
                         }
                         vec![port]
                     }
-                    _ => return Err(format!("option `{key}`: a constraint on options belongs to the component")),
+                    _ => {
+                        return Err(format!(
+                            "option `{key}`: a constraint on options belongs to the component"
+                        ));
+                    }
                 };
                 if let Some(name) = used.into_iter().find(|name| !names.contains(&name.as_str())) {
-                    return Err(format!("option `{key}`: a constraint names `{name}`, which its usage doesn't have"));
+                    return Err(format!(
+                        "option `{key}`: a constraint names `{name}`, which its usage doesn't have"
+                    ));
                 }
             }
         }
-        option.options.iter().try_for_each(|(inner, option)| self.check_option(&format!("{key}.{inner}"), option))
+        option
+            .options
+            .iter()
+            .try_for_each(|(inner, option)| self.check_option(&format!("{key}.{inner}"), option))
     }
 }
 

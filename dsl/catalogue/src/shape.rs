@@ -174,7 +174,12 @@ fn form_fields(form: &Form, name: &str) -> Vec<Field> {
         |(placeholder, ty, repeats, optional)| Field {
             name: placeholder.into(),
             doc: format!("`{placeholder}` of `{usage}`."),
-            shape: placeholder_shape(ty, repeats, optional, format!("{name}{}", rust_name::type_name(placeholder))),
+            shape: placeholder_shape(
+                ty,
+                repeats,
+                optional,
+                format!("{name}{}", rust_name::type_name(placeholder)),
+            ),
         },
     );
     let flags = usage.flags().into_iter().map(|word| Field {
@@ -241,7 +246,9 @@ fn check_shape_names(shape: &Shape, names: &mut BTreeSet<String>) -> Result<(), 
         }
         Shape::Words { .. } => Ok(()),
         Shape::Struct { fields, .. } => check_names(fields, names),
-        Shape::Enum { variants, .. } => variants.iter().try_for_each(|(_, _, fields)| check_names(fields, names)),
+        Shape::Enum { variants, .. } => {
+            variants.iter().try_for_each(|(_, _, fields)| check_names(fields, names))
+        }
     }
 }
 
@@ -320,7 +327,8 @@ fn option_values(
 ) -> Result<String, String> {
     let mut text = String::new();
     for field in fields {
-        let (key, spec) = specs.get_key_value(&field.name).ok_or_else(|| format!("no option `{}`", field.name))?;
+        let (key, spec) =
+            specs.get_key_value(&field.name).ok_or_else(|| format!("no option `{}`", field.name))?;
         let entries = options.get(key).map_or(&[][..], Vec::as_slice);
         let entry = |entry: &Entry, shape: &Shape| entry_value(spec, entry, shape, root);
         let value = match (&field.shape, entries) {
@@ -330,7 +338,9 @@ fn option_values(
             }
             (Shape::Flag, entries) => (!entries.is_empty()).to_string(),
             (Shape::Maybe(_), []) => "::core::option::Option::None".into(),
-            (Shape::Maybe(inner), [one, ..]) => format!("::core::option::Option::Some({})", entry(one, inner)?),
+            (Shape::Maybe(inner), [one, ..]) => {
+                format!("::core::option::Option::Some({})", entry(one, inner)?)
+            }
             (shape, [one, ..]) => entry(one, shape)?,
             (_, []) => return Err(format!("option `{key}` has no value")),
         };
@@ -400,7 +410,9 @@ fn slice(values: &[Value], shape: &Shape, root: &str) -> Result<String, String> 
 
 fn scalar(value: &Value, shape: &Shape, root: &str) -> Result<String, String> {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-    let duration = |d: &std::time::Duration| format!("::core::time::Duration::new({}, {})", d.as_secs(), d.subsec_nanos());
+    let duration = |d: &std::time::Duration| {
+        format!("::core::time::Duration::new({}, {})", d.as_secs(), d.subsec_nanos())
+    };
     let ipv4 = |a: &Ipv4Addr| {
         let [a, b, c, d] = a.octets();
         format!("::core::net::Ipv4Addr::new({a}, {b}, {c}, {d})")
@@ -430,7 +442,9 @@ fn scalar(value: &Value, shape: &Shape, root: &str) -> Result<String, String> {
         (Value::Cidr6(address, prefix), _) => format!("({}, {prefix})", ipv6(address)),
         (Value::Mac(octets), _) => format!("{octets:?}"),
         (Value::Port(port), _) => port.to_string(),
-        (Value::Endpoint(end), _) => format!("::core::net::SocketAddr::new({}, {})", ip(&end.ip()), end.port()),
+        (Value::Endpoint(end), _) => {
+            format!("::core::net::SocketAddr::new({}, {})", ip(&end.ip()), end.port())
+        }
         (value, _) => return Err(format!("the value {value:?} doesn't reach the guest")),
     })
 }
@@ -473,7 +487,8 @@ mod tests {
     }
 
     fn entry(form: usize, values: &[(&str, Value)]) -> Entry {
-        let values = values.iter().map(|(name, value)| (name.to_string(), Bound::One(value.clone()))).collect();
+        let values =
+            values.iter().map(|(name, value)| (name.to_string(), Bound::One(value.clone()))).collect();
         Entry { form, values, ..Entry::default() }
     }
 

@@ -65,9 +65,12 @@ impl Usage {
     /// [`UsageError`] that says what is wrong.
     pub fn parse(text: &str) -> Result<Usage, UsageError> {
         let mut rest = text.trim();
-        let terms = parse_terms(&mut rest, 0)
-            .and_then(|terms| if rest.is_empty() { Ok(terms) } else { Err(format!("`{rest}` is not expected here")) })
-            .map_err(|message| UsageError { usage: text.into(), message })?;
+        let terms =
+            parse_terms(&mut rest, 0)
+                .and_then(|terms| {
+                    if rest.is_empty() { Ok(terms) } else { Err(format!("`{rest}` is not expected here")) }
+                })
+                .map_err(|message| UsageError { usage: text.into(), message })?;
         Ok(Usage { terms, text: text.trim().into() })
     }
 
@@ -215,7 +218,8 @@ fn parse_range(text: &str) -> Result<(u64, u64), String> {
     if text.is_empty() {
         return Ok((0, u64::MAX));
     }
-    let (low, high) = text.split_once("..=").ok_or_else(|| format!("`{text}` is not a range such as `1..=9`"))?;
+    let (low, high) =
+        text.split_once("..=").ok_or_else(|| format!("`{text}` is not a range such as `1..=9`"))?;
     let number = |text: &str| {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let factor = match text[digits..].trim() {
@@ -248,7 +252,9 @@ mod tests {
 
     #[test]
     fn repeats_flags_ranges_and_choices() {
-        let usage = Usage::parse("<server: ip>... [fast] <n: integer 16..=256> <s: size 4KiB..=> <l: low|high>").unwrap();
+        let usage =
+            Usage::parse("<server: ip>... [fast] <n: integer 16..=256> <s: size 4KiB..=> <l: low|high>")
+                .unwrap();
         assert_eq!(usage.flags(), ["fast"]);
         let types: Vec<_> = usage.placeholders().into_iter().map(|p| p.1.clone()).collect();
         assert_eq!(types[1], Type::Integer { min: 16, max: 256 });

@@ -105,11 +105,19 @@ impl fmt::Display for Type {
             Type::Endpoint => article(f, "an address with a port, such as `10.0.0.1:53`"),
             Type::Path => article(f, "a path in quotes"),
             Type::Instance(interface) => write!(f, "the name of an instance that provides {interface}"),
-            Type::InstancePath(interface) => write!(f, "a place `NAME / \"path\"` in an instance that provides {interface}"),
+            Type::InstancePath(interface) => {
+                write!(f, "a place `NAME / \"path\"` in an instance that provides {interface}")
+            }
             Type::Handler => article(f, "the name of a handler in your crate"),
             Type::OneOf(words) => {
                 for (at, word) in words.iter().enumerate() {
-                    let glue = if at == 0 { "" } else if at + 1 == words.len() { " or " } else { ", " };
+                    let glue = if at == 0 {
+                        ""
+                    } else if at + 1 == words.len() {
+                        " or "
+                    } else {
+                        ", "
+                    };
                     write!(f, "{glue}`{word}`")?;
                 }
                 Ok(())

@@ -13,7 +13,12 @@ use crate::source::SourceMap;
 /// Turns what the host half of `node` found into diagnostics. Files that it points into
 /// are read and added to `sources`, once each.
 #[must_use]
-pub fn from_findings(findings: &[Finding], node: &Node, plan: &Plan, sources: &mut SourceMap) -> Vec<Diagnostic> {
+pub fn from_findings(
+    findings: &[Finding],
+    node: &Node,
+    plan: &Plan,
+    sources: &mut SourceMap,
+) -> Vec<Diagnostic> {
     let instance = match &node.origin {
         Origin::Declared(place) => *place,
         Origin::Implied => plan.place,
@@ -27,9 +32,8 @@ pub fn from_findings(findings: &[Finding], node: &Node, plan: &Plan, sources: &m
                 At::Instance => (instance, None),
                 At::Place(place) => (*place, None),
                 At::File { path, start, end } => {
-                    let source = *known
-                        .entry(path.clone())
-                        .or_insert_with(|| sources.add(path.clone(), read(path)));
+                    let source =
+                        *known.entry(path.clone()).or_insert_with(|| sources.add(path.clone(), read(path)));
                     (Place { source, start: *start, end: *end }, Some(instance))
                 }
             };
@@ -49,6 +53,10 @@ pub fn from_findings(findings: &[Finding], node: &Node, plan: &Plan, sources: &m
 fn read(path: &Path) -> String {
     let bytes = std::fs::read(path).unwrap_or_default();
     String::from_utf8(bytes).unwrap_or_else(|error| {
-        error.into_bytes().into_iter().map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect()
+        error
+            .into_bytes()
+            .into_iter()
+            .map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' })
+            .collect()
     })
 }

@@ -98,8 +98,14 @@ impl Diagnostic {
 
     /// Proposes to write `replacement` at `place`.
     #[must_use]
-    pub fn suggest(mut self, message: impl Into<String>, place: Place, replacement: impl Into<String>) -> Self {
-        self.suggestion = Some(Suggestion { message: message.into(), place, replacement: replacement.into() });
+    pub fn suggest(
+        mut self,
+        message: impl Into<String>,
+        place: Place,
+        replacement: impl Into<String>,
+    ) -> Self {
+        self.suggestion =
+            Some(Suggestion { message: message.into(), place, replacement: replacement.into() });
         self
     }
 

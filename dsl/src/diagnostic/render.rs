@@ -49,7 +49,8 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, colour: bool) -> Str
 /// Several diagnostics, an empty line between two.
 #[must_use]
 pub fn render_all(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> String {
-    let texts: Vec<String> = diagnostics.iter().map(|diagnostic| render(diagnostic, sources, colour)).collect();
+    let texts: Vec<String> =
+        diagnostics.iter().map(|diagnostic| render(diagnostic, sources, colour)).collect();
     texts.join("\n")
 }
 
@@ -65,7 +66,10 @@ fn by_source(diagnostic: &Diagnostic) -> Vec<(usize, Vec<(bool, &Label)>)> {
     groups.into_iter().map(|((_, source), labels)| (source, labels)).collect()
 }
 
-fn snippet<'a>(source: &'a Source, labels: &[(bool, &'a Label)]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+fn snippet<'a>(
+    source: &'a Source,
+    labels: &[(bool, &'a Label)],
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
     let ranges: Vec<Range<usize>> = labels.iter().map(|(_, label)| source.clamp(label.place)).collect();
     let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
     let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);

@@ -37,8 +37,12 @@ impl Checker<'_> {
                     if level > 0 =>
                 {
                     self.error(
-                        Diagnostic::error(codes::MISPLACED, statement.place, "this can't depend on a condition")
-                            .help("`when` chooses among settings, declarations and options"),
+                        Diagnostic::error(
+                            codes::MISPLACED,
+                            statement.place,
+                            "this can't depend on a condition",
+                        )
+                        .help("`when` chooses among settings, declarations and options"),
                     );
                 }
                 _ => into.push((level, statement)),
@@ -53,16 +57,23 @@ impl Checker<'_> {
             None => {
                 let words = [Target::Machine.word(), Target::Process.word()];
                 let ValueKind::Word(word) = &self.resolve(value).ok()?.kind else {
-                    self.error(
-                        Diagnostic::error(codes::CONDITION, value.place, "the target is `machine` or `process`"),
-                    );
+                    self.error(Diagnostic::error(
+                        codes::CONDITION,
+                        value.place,
+                        "the target is `machine` or `process`",
+                    ));
                     return None;
                 };
                 if !words.contains(&word.as_str()) {
-                    let mut diagnostic =
-                        Diagnostic::error(codes::CONDITION, value.place, format!("there is no target `{word}`"));
+                    let mut diagnostic = Diagnostic::error(
+                        codes::CONDITION,
+                        value.place,
+                        format!("there is no target `{word}`"),
+                    );
                     diagnostic = match did_you_mean(word, words) {
-                        Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), value.place, near),
+                        Some(near) => {
+                            diagnostic.suggest(format!("did you mean `{near}`?"), value.place, near)
+                        }
                         None => diagnostic.help("the target is `machine` or `process`"),
                     };
                     self.error(diagnostic);
@@ -74,8 +85,12 @@ impl Checker<'_> {
                 let reference = Value { place: subject.place, kind: ValueKind::Reference(name.clone()) };
                 let Some(ty) = self.type_of(&reference)? else {
                     self.error(
-                        Diagnostic::error(codes::CONDITION, subject.place, format!("`${name}` is no parameter"))
-                            .help("a condition is about the target or a parameter"),
+                        Diagnostic::error(
+                            codes::CONDITION,
+                            subject.place,
+                            format!("`${name}` is no parameter"),
+                        )
+                        .help("a condition is about the target or a parameter"),
                     );
                     return None;
                 };
@@ -135,7 +150,8 @@ impl Checker<'_> {
     pub(super) fn find_target(&mut self, statements: &[&Statement], settings: Option<&Component>) -> Target {
         let mut written = None;
         let said = self.said.clone();
-        let mut open: Vec<(&Statement, bool)> = statements.iter().map(|statement| (*statement, false)).collect();
+        let mut open: Vec<(&Statement, bool)> =
+            statements.iter().map(|statement| (*statement, false)).collect();
         open.reverse();
         while let Some((statement, under_target)) = open.pop() {
             match &statement.kind {
@@ -173,6 +189,10 @@ impl Checker<'_> {
         self.said = said;
         let default = settings.and_then(|component| component.options.get("target")?.default.clone());
         let word = written.or(default).unwrap_or_default();
-        self.request.target.unwrap_or(if word == Target::Process.word() { Target::Process } else { Target::Machine })
+        self.request.target.unwrap_or(if word == Target::Process.word() {
+            Target::Process
+        } else {
+            Target::Machine
+        })
     }
 }

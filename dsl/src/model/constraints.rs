@@ -38,11 +38,18 @@ impl Checker<'_> {
                     for (first, first_place) in matched.all(one) {
                         for (second, second_place) in matched.all(other) {
                             if same(first, second) {
-                                let (at, and) =
-                                    if first_place > second_place { (first_place, second_place) } else { (second_place, first_place) };
+                                let (at, and) = if first_place > second_place {
+                                    (first_place, second_place)
+                                } else {
+                                    (second_place, first_place)
+                                };
                                 self.error(
-                                    Diagnostic::error(codes::DIFFER, at, format!("the {one} and the {other} are the same"))
-                                        .and(and, "the other"),
+                                    Diagnostic::error(
+                                        codes::DIFFER,
+                                        at,
+                                        format!("the {one} and the {other} are the same"),
+                                    )
+                                    .and(and, "the other"),
                                 );
                             }
                         }
@@ -54,10 +61,16 @@ impl Checker<'_> {
                             && !number.is_power_of_two()
                         {
                             let below = number.checked_ilog2().map_or(1, |bits| 1u64 << bits);
-                            let mut diagnostic = Diagnostic::error(codes::POWER_OF_TWO, place, format!("`{key}` takes a power of two"));
+                            let mut diagnostic = Diagnostic::error(
+                                codes::POWER_OF_TWO,
+                                place,
+                                format!("`{key}` takes a power of two"),
+                            );
                             if matches!(value, Typed::Integer(_)) {
                                 diagnostic = match below.checked_mul(2) {
-                                    Some(above) => diagnostic.help(format!("the nearest are {below} and {above}")),
+                                    Some(above) => {
+                                        diagnostic.help(format!("the nearest are {below} and {above}"))
+                                    }
                                     None => diagnostic.help(format!("the nearest is {below}")),
                                 };
                             }
@@ -68,14 +81,26 @@ impl Checker<'_> {
                 Constraint::Unicast(name) => {
                     for (value, place) in matched.all(name) {
                         if let Some(why) = not_unicast(value) {
-                            self.error(Diagnostic::error(codes::UNICAST, place, format!("`{key}` takes the address of one host")).label(why));
+                            self.error(
+                                Diagnostic::error(
+                                    codes::UNICAST,
+                                    place,
+                                    format!("`{key}` takes the address of one host"),
+                                )
+                                .label(why),
+                            );
                         }
                     }
                 }
                 Constraint::Listens { protocol, port, wire } => {
                     for (value, place) in matched.all(port) {
                         if let Typed::Port(port) = value {
-                            listens.push(Listening { protocol: *protocol, port: *port, wire: wire.clone(), place });
+                            listens.push(Listening {
+                                protocol: *protocol,
+                                port: *port,
+                                wire: wire.clone(),
+                                place,
+                            });
                         }
                     }
                 }
@@ -84,7 +109,14 @@ impl Checker<'_> {
                         if let Typed::Path { written, resolved } = value
                             && let Err(why) = exists(resolved, *is)
                         {
-                            self.error(Diagnostic::error(codes::NO_FILE, place, format!("can't read `{written}`: {why}")).help(format!("looked for {}", self.shown(written, place))));
+                            self.error(
+                                Diagnostic::error(
+                                    codes::NO_FILE,
+                                    place,
+                                    format!("can't read `{written}`: {why}"),
+                                )
+                                .help(format!("looked for {}", self.shown(written, place))),
+                            );
                         }
                     }
                 }
@@ -149,8 +181,12 @@ impl Checker<'_> {
         found.sort();
         for (place, first, key) in found {
             self.error(
-                Diagnostic::error(codes::NOT_UNIQUE, place, format!("`{key}` has a value that another instance has"))
-                    .and(first, "the other"),
+                Diagnostic::error(
+                    codes::NOT_UNIQUE,
+                    place,
+                    format!("`{key}` has a value that another instance has"),
+                )
+                .and(first, "the other"),
             );
         }
     }

@@ -115,7 +115,9 @@ impl Checker<'_> {
         }
         self.budget -= 1;
         let typed = match (ty, &value.kind) {
-            (Type::Bool, ValueKind::Word(word)) if word == "true" || word == "false" => Some(Typed::Bool(word == "true")),
+            (Type::Bool, ValueKind::Word(word)) if word == "true" || word == "false" => {
+                Some(Typed::Bool(word == "true"))
+            }
             (Type::Bool, ValueKind::Word(word)) => {
                 match word.as_str() {
                     "yes" | "on" => misfit.replacement = Some("true".into()),
@@ -130,27 +132,31 @@ impl Checker<'_> {
             (Type::String, ValueKind::String(text)) => Some(Typed::String(text.clone())),
             (Type::Name, ValueKind::Word(text)) => Some(Typed::Name(text.clone())),
             (Type::Name, ValueKind::String(text)) if is_word(text) => Some(Typed::Name(text.clone())),
-            (Type::Size { min, max }, ValueKind::Quantity(number, unit)) => {
-                size(*number, unit, &mut misfit).filter(|bytes| in_range(*bytes, *min, *max, &mut misfit)).map(Typed::Size)
-            }
+            (Type::Size { min, max }, ValueKind::Quantity(number, unit)) => size(*number, unit, &mut misfit)
+                .filter(|bytes| in_range(*bytes, *min, *max, &mut misfit))
+                .map(Typed::Size),
             (Type::Size { .. }, ValueKind::Integer(number)) => {
                 misfit.code = codes::UNIT;
                 misfit.close = true;
                 misfit.detail = Some("a size has a unit".into());
-                misfit.help = Some(format!("write `{number} B`, `{number} KiB`, `{number} MiB` or `{number} GiB`"));
+                misfit.help =
+                    Some(format!("write `{number} B`, `{number} KiB`, `{number} MiB` or `{number} GiB`"));
                 None
             }
-            (Type::Duration, ValueKind::Quantity(number, unit)) => duration(*number, unit, &mut misfit).map(Typed::Duration),
+            (Type::Duration, ValueKind::Quantity(number, unit)) => {
+                duration(*number, unit, &mut misfit).map(Typed::Duration)
+            }
             (Type::Duration, ValueKind::Integer(number)) => {
                 misfit.code = codes::UNIT;
                 misfit.close = true;
                 misfit.detail = Some("a duration has a unit".into());
-                misfit.help = Some(format!("write `{number} ms`, `{number} s`, `{number} min` or `{number} h`"));
+                misfit.help =
+                    Some(format!("write `{number} ms`, `{number} s`, `{number} min` or `{number} h`"));
                 None
             }
-            (Type::Rate, ValueKind::Rate(number, per, unit)) => {
-                duration(*per, unit, &mut misfit).filter(|span| !span.is_zero()).map(|span| Typed::Rate(*number, span))
-            }
+            (Type::Rate, ValueKind::Rate(number, per, unit)) => duration(*per, unit, &mut misfit)
+                .filter(|span| !span.is_zero())
+                .map(|span| Typed::Rate(*number, span)),
             (Type::Rate, ValueKind::Integer(number)) => {
                 misfit.close = true;
                 misfit.replacement = Some(format!("{number} per second"));
@@ -164,8 +170,12 @@ impl Checker<'_> {
                 misfit.replacement = Some(address.to_string());
                 None
             }
-            (Type::Cidr4, ValueKind::Cidr(IpAddr::V4(address), prefix)) => Some(Typed::Cidr4(*address, *prefix)),
-            (Type::Cidr6, ValueKind::Cidr(IpAddr::V6(address), prefix)) => Some(Typed::Cidr6(*address, *prefix)),
+            (Type::Cidr4, ValueKind::Cidr(IpAddr::V4(address), prefix)) => {
+                Some(Typed::Cidr4(*address, *prefix))
+            }
+            (Type::Cidr6, ValueKind::Cidr(IpAddr::V6(address), prefix)) => {
+                Some(Typed::Cidr6(*address, *prefix))
+            }
             (Type::Cidr4, ValueKind::Ip(address @ IpAddr::V4(_))) => {
                 misfit.close = true;
                 misfit.help = Some(format!("say how long the network's prefix is: `{address}/24`"));
@@ -177,9 +187,10 @@ impl Checker<'_> {
                 None
             }
             (Type::Mac, ValueKind::Mac(mac)) => Some(Typed::Mac(*mac)),
-            (Type::Port, ValueKind::Integer(number)) => {
-                in_range(*number, 1, 65535, &mut misfit).then(|| u16::try_from(*number).ok()).flatten().map(Typed::Port)
-            }
+            (Type::Port, ValueKind::Integer(number)) => in_range(*number, 1, 65535, &mut misfit)
+                .then(|| u16::try_from(*number).ok())
+                .flatten()
+                .map(Typed::Port),
             (Type::Endpoint, ValueKind::Endpoint(endpoint)) => Some(Typed::Endpoint(*endpoint)),
             (Type::Endpoint, ValueKind::Ip(address)) => {
                 misfit.close = true;

@@ -47,8 +47,12 @@ impl Checker<'_> {
             if let Some(first) = found.get(name.value.as_str()) {
                 let first = first.place;
                 self.error(
-                    Diagnostic::error(codes::DUPLICATE, name.place, format!("the crate `{}` is named twice", name.value))
-                        .and(first, "the first time"),
+                    Diagnostic::error(
+                        codes::DUPLICATE,
+                        name.place,
+                        format!("the crate `{}` is named twice", name.value),
+                    )
+                    .and(first, "the first time"),
                 );
                 continue;
             }
@@ -63,7 +67,8 @@ impl Checker<'_> {
                 continue;
             };
             self.take_in(name, &source, statement.place);
-            found.insert(&name.value, NamedCrate { name: name.value.clone(), source, place: statement.place });
+            found
+                .insert(&name.value, NamedCrate { name: name.value.clone(), source, place: statement.place });
         }
         found.into_values().collect()
     }
@@ -73,8 +78,12 @@ impl Checker<'_> {
             // One that a caller fetched is in the catalogue already.
             if !self.catalogue.components().iter().any(|component| component.package.name == name.value) {
                 self.error(
-                    Diagnostic::error(codes::NOT_SUPPORTED, place, "crates by git or version are not supported yet")
-                        .help("fetch it, and name its folder with `path`"),
+                    Diagnostic::error(
+                        codes::NOT_SUPPORTED,
+                        place,
+                        "crates by git or version are not supported yet",
+                    )
+                    .help("fetch it, and name its folder with `path`"),
                 );
                 self.missing_crates = true;
             }
@@ -90,7 +99,10 @@ impl Checker<'_> {
                 let same = self.catalogue.component(&component_name).map(Rc::clone);
                 match same {
                     Some(known) if known.package.folder != component.package.folder => {
-                        format!("its component `{component_name}` has the name of one in `{}`", known.package.name)
+                        format!(
+                            "its component `{component_name}` has the name of one in `{}`",
+                            known.package.name
+                        )
                     }
                     _ => {
                         self.catalogue.add(component);
@@ -102,7 +114,10 @@ impl Checker<'_> {
             Err(ManifestError::NoTable { .. }) => return,
             Err(error) => error.to_string(),
         };
-        self.error(Diagnostic::error(codes::BAD_CRATE, name.place, format!("can't use the crate `{}`", name.value)).label(problem));
+        self.error(
+            Diagnostic::error(codes::BAD_CRATE, name.place, format!("can't use the crate `{}`", name.value))
+                .label(problem),
+        );
         self.missing_crates = true;
     }
 }

@@ -21,8 +21,12 @@ impl Checker<'_> {
                     if let Some(first) = self.declared.get(&name.value) {
                         let first = first.place;
                         self.error(
-                            Diagnostic::error(codes::DUPLICATE, name.place, format!("`{}` is declared twice", name.value))
-                                .and(first, "the first time"),
+                            Diagnostic::error(
+                                codes::DUPLICATE,
+                                name.place,
+                                format!("`{}` is declared twice", name.value),
+                            )
+                            .and(first, "the first time"),
                         );
                         continue;
                     }
@@ -37,12 +41,17 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        found.into_iter().map(|(statement, declaration, component)| self.instance_of(statement, declaration, component)).collect()
+        found
+            .into_iter()
+            .map(|(statement, declaration, component)| self.instance_of(statement, declaration, component))
+            .collect()
     }
 
     fn component(&mut self, declaration: &Declaration) -> Option<Rc<Component>> {
         let (kind, name) = (declaration.kind.value, &declaration.component);
-        let Some(component) = self.catalogue.component(&name.value).filter(|c| c.kind != Kind::Appliance).cloned() else {
+        let Some(component) =
+            self.catalogue.component(&name.value).filter(|c| c.kind != Kind::Appliance).cloned()
+        else {
             if self.missing_crates {
                 return None;
             }
@@ -70,14 +79,23 @@ impl Checker<'_> {
         if component.kind != kind {
             let (is, place) = (component.kind.word(), declaration.kind.place);
             self.error(
-                Diagnostic::error(codes::WRONG_KIND, place, format!("`{}` is a {is}, not a {}", component.name, kind.word()))
-                    .suggest(format!("declare it as a {is}"), place, is),
+                Diagnostic::error(
+                    codes::WRONG_KIND,
+                    place,
+                    format!("`{}` is a {is}, not a {}", component.name, kind.word()),
+                )
+                .suggest(format!("declare it as a {is}"), place, is),
             );
         }
         Some(component)
     }
 
-    fn instance_of(&mut self, statement: &Statement, declaration: &Declaration, declared: Option<Rc<Component>>) -> Instance {
+    fn instance_of(
+        &mut self,
+        statement: &Statement,
+        declaration: &Declaration,
+        declared: Option<Rc<Component>>,
+    ) -> Instance {
         let body: Vec<&Statement> = declaration.body.iter().collect();
         let mut flat = Vec::new();
         self.flatten(&body, 0, &mut flat);
@@ -104,7 +122,8 @@ impl Checker<'_> {
             (Some(declared), component) => {
                 let said = self.diagnostics.len();
                 let mut checked = self.options(declared, &flat, statement.place);
-                if let Some(stand_in) = component.as_ref().filter(|component| component.name != declared.name) {
+                if let Some(stand_in) = component.as_ref().filter(|component| component.name != declared.name)
+                {
                     let heard = self.diagnostics.len();
                     // It takes those options that it declares too.
                     flat.retain(|(_, statement)| {

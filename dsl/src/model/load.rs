@@ -78,8 +78,12 @@ impl Loader<'_> {
             }
             if !self.seen.insert(same.clone()) {
                 self.diagnostics.push(
-                    Diagnostic::warning(codes::INCLUDED_TWICE, include.place, "this file is included already")
-                        .label("adds nothing"),
+                    Diagnostic::warning(
+                        codes::INCLUDED_TWICE,
+                        include.place,
+                        "this file is included already",
+                    )
+                    .label("adds nothing"),
                 );
                 continue;
             }

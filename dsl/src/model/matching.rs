@@ -69,8 +69,11 @@ impl Checker<'_> {
         let best = worst.iter().map(Mismatch::rank).max()?;
         worst.retain(|mismatch| mismatch.rank() == best);
         let diagnostic = self.mismatch(key, values, place, worst)?;
-        let usages: Vec<String> =
-            spec.forms.iter().map(|form| format!("`{}`", format!("{} {}", key.value, form.usage).trim_end())).collect();
+        let usages: Vec<String> = spec
+            .forms
+            .iter()
+            .map(|form| format!("`{}`", format!("{} {}", key.value, form.usage).trim_end()))
+            .collect();
         self.error(diagnostic.help(format!("it is written {}", usages.join(" or "))));
         None
     }
@@ -88,7 +91,9 @@ impl Checker<'_> {
             return match mismatch.kind {
                 MismatchKind::Poisoned => None,
                 MismatchKind::Value(reason) => Some(reason.diagnostic(&what)),
-                MismatchKind::Wanted(wanted) => Some(self.unexpected(&what, values, place, mismatch.at, &wanted)),
+                MismatchKind::Wanted(wanted) => {
+                    Some(self.unexpected(&what, values, place, mismatch.at, &wanted))
+                }
             };
         }
         let mut wanted = Vec::new();
@@ -105,7 +110,14 @@ impl Checker<'_> {
     }
 
     /// The value at `at`, or the end, where one of `wanted` should be.
-    fn unexpected(&mut self, what: &str, values: &[Value], place: Place, at: usize, wanted: &[String]) -> Diagnostic {
+    fn unexpected(
+        &mut self,
+        what: &str,
+        values: &[Value],
+        place: Place,
+        at: usize,
+        wanted: &[String],
+    ) -> Diagnostic {
         let mut words: Vec<&str> = Vec::new();
         for word in wanted {
             if !words.contains(&word.as_str()) {
@@ -137,7 +149,12 @@ impl Checker<'_> {
         diagnostic
     }
 
-    fn match_form(&mut self, terms: &[Term], values: &[Value], matched: &mut Matched) -> Result<(), Mismatch> {
+    fn match_form(
+        &mut self,
+        terms: &[Term],
+        values: &[Value],
+        matched: &mut Matched,
+    ) -> Result<(), Mismatch> {
         let mut at = 0;
         let mut skipped = Vec::new();
         self.match_terms(terms, values, &mut at, &mut skipped, matched)?;
@@ -162,7 +179,10 @@ impl Checker<'_> {
                 Term::Word(word) => {
                     if !self.is_word(values.get(*at), word) {
                         skipped.push(format!("`{word}`"));
-                        return Err(Mismatch { at: *at, kind: MismatchKind::Wanted(std::mem::take(skipped)) });
+                        return Err(Mismatch {
+                            at: *at,
+                            kind: MismatchKind::Wanted(std::mem::take(skipped)),
+                        });
                     }
                     *at += 1;
                 }
@@ -178,7 +198,8 @@ impl Checker<'_> {
                     let mut found = vec![self.placeholder(ty, values, *at)?];
                     matched.places.entry(name.clone()).or_default().push(values[*at].place);
                     *at += 1;
-                    while *at < values.len() && !stop.is_some_and(|word| self.is_word(values.get(*at), word)) {
+                    while *at < values.len() && !stop.is_some_and(|word| self.is_word(values.get(*at), word))
+                    {
                         match self.placeholder(ty, values, *at) {
                             Ok(typed) => found.push(typed),
                             Err(mismatch) if last || matches!(mismatch.kind, MismatchKind::Poisoned) => {
@@ -226,7 +247,12 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn placeholder(&mut self, ty: &Type, values: &[Value], at: usize) -> Result<unik_catalogue::Value, Mismatch> {
+    fn placeholder(
+        &mut self,
+        ty: &Type,
+        values: &[Value],
+        at: usize,
+    ) -> Result<unik_catalogue::Value, Mismatch> {
         let Some(value) = values.get(at) else {
             return Err(Mismatch { at, kind: MismatchKind::Wanted(vec![ty.to_string()]) });
         };

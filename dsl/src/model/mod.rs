@@ -151,7 +151,12 @@ pub fn defaults(component: &Component, target: Target) -> Option<Options> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(request: &'a Request<'a>, catalogue: &Catalogue, sources: SourceMap, diagnostics: Vec<Diagnostic>) -> Self {
+    fn new(
+        request: &'a Request<'a>,
+        catalogue: &Catalogue,
+        sources: SourceMap,
+        diagnostics: Vec<Diagnostic>,
+    ) -> Self {
         Checker {
             request,
             catalogue: catalogue.clone(),
@@ -188,8 +193,11 @@ impl Checker<'_> {
         self.flatten(&inside, 0, &mut flat);
 
         let instances = self.instances(&flat);
-        let entries: Vec<(usize, &Statement)> =
-            flat.iter().filter(|(_, statement)| matches!(statement.kind, StatementKind::Entry(_))).copied().collect();
+        let entries: Vec<(usize, &Statement)> = flat
+            .iter()
+            .filter(|(_, statement)| matches!(statement.kind, StatementKind::Entry(_)))
+            .copied()
+            .collect();
         let settings = self.settings(&entries, settings_of.as_deref(), appliance.place);
         self.not_unique();
         self.unread();
@@ -225,13 +233,19 @@ impl Checker<'_> {
         for (number, file) in loaded.files.iter().enumerate() {
             for (at, statement) in file.statements.iter().enumerate() {
                 match statement.kind {
-                    StatementKind::Version(_) if at > 0 => self.error(
-                        Diagnostic::error(codes::VERSION, statement.place, "the language version stands first in a file"),
-                    ),
+                    StatementKind::Version(_) if at > 0 => self.error(Diagnostic::error(
+                        codes::VERSION,
+                        statement.place,
+                        "the language version stands first in a file",
+                    )),
                     StatementKind::Version(1) => {}
                     StatementKind::Version(version) => self.error(
-                        Diagnostic::error(codes::VERSION, statement.place, format!("there is no version {version} of the language"))
-                            .help("this tool knows version 1"),
+                        Diagnostic::error(
+                            codes::VERSION,
+                            statement.place,
+                            format!("there is no version {version} of the language"),
+                        )
+                        .help("this tool knows version 1"),
                     ),
                     _ => {}
                 }
@@ -239,13 +253,23 @@ impl Checker<'_> {
             let has_one = matches!(
                 file.statements.first().map(|statement| &statement.kind),
                 None | Some(StatementKind::Version(_) | StatementKind::Broken { .. })
-            ) || file.statements.iter().any(|statement| matches!(statement.kind, StatementKind::Version(_)));
+            ) || file
+                .statements
+                .iter()
+                .any(|statement| matches!(statement.kind, StatementKind::Version(_)));
             if number == 0 && !has_one {
-                let start = file.statements.first().map_or(0, |statement| statement.docs.first().unwrap_or(&statement.place).start);
+                let start = file
+                    .statements
+                    .first()
+                    .map_or(0, |statement| statement.docs.first().unwrap_or(&statement.place).start);
                 let place = Place { source: 0, start, end: start };
                 self.error(
-                    Diagnostic::error(codes::VERSION, place, "the file doesn't say which version of the language it is in")
-                        .suggest("begin it with", place, "unik 1\n\n"),
+                    Diagnostic::error(
+                        codes::VERSION,
+                        place,
+                        "the file doesn't say which version of the language it is in",
+                    )
+                    .suggest("begin it with", place, "unik 1\n\n"),
                 );
             }
         }
@@ -264,14 +288,19 @@ impl Checker<'_> {
                     Some((first, _)) => {
                         let place = first.place;
                         self.error(
-                            Diagnostic::error(codes::APPLIANCE, name.place, "a file describes one appliance, and this is the second")
-                                .and(place, "the first"),
+                            Diagnostic::error(
+                                codes::APPLIANCE,
+                                name.place,
+                                "a file describes one appliance, and this is the second",
+                            )
+                            .and(place, "the first"),
                         );
                     }
                 }
             }
         }
-        let silent = damaged || top.iter().any(|statement| matches!(statement.kind, StatementKind::Broken { .. }));
+        let silent =
+            damaged || top.iter().any(|statement| matches!(statement.kind, StatementKind::Broken { .. }));
         let unread = self.diagnostics.iter().any(|diagnostic| diagnostic.code == codes::CANNOT_READ);
         if found.is_none() && !silent && !unread {
             let place = Place { source: 0, start: 0, end: 0 };

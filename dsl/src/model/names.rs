@@ -38,8 +38,12 @@ impl Checker<'_> {
                 StatementKind::Param { name, ty, at_boot, default } => {
                     if let Some(place) = at_boot {
                         self.error(
-                            Diagnostic::error(codes::NOT_SUPPORTED, *place, "parameters at boot are not supported yet")
-                                .help("leave `at boot` out, and give the value with `--set` at build time"),
+                            Diagnostic::error(
+                                codes::NOT_SUPPORTED,
+                                *place,
+                                "parameters at boot are not supported yet",
+                            )
+                            .help("leave `at boot` out, and give the value with `--set` at build time"),
                         );
                     }
                     let ty = self.param_type(ty);
@@ -49,24 +53,48 @@ impl Checker<'_> {
                         Some(Given::Text(value)) => self.set_value(value, ty.as_ref()),
                         None => {
                             self.error(
-                                Diagnostic::error(codes::NO_VALUE, name.place, format!("the parameter `{}` has no value", name.value))
-                                    .help(format!("give it one with `--set {}=VALUE`, or a default with `= VALUE`", name.value)),
+                                Diagnostic::error(
+                                    codes::NO_VALUE,
+                                    name.place,
+                                    format!("the parameter `{}` has no value", name.value),
+                                )
+                                .help(format!(
+                                    "give it one with `--set {}=VALUE`, or a default with `= VALUE`",
+                                    name.value
+                                )),
                             );
                             None
                         }
                     };
                     params.push(name.value.clone());
                     let value = value.filter(|_| ty.is_some());
-                    self.declare(name, Binding { place: name.place, value, ty, read: Cell::new(false), is_param: true });
+                    self.declare(
+                        name,
+                        Binding { place: name.place, value, ty, read: Cell::new(false), is_param: true },
+                    );
                 }
                 StatementKind::Let { name, value } => {
                     let value = Some(value.clone());
-                    self.declare(name, Binding { place: name.place, value, ty: None, read: Cell::new(false), is_param: false });
+                    self.declare(
+                        name,
+                        Binding {
+                            place: name.place,
+                            value,
+                            ty: None,
+                            read: Cell::new(false),
+                            is_param: false,
+                        },
+                    );
                 }
                 // Whatever it would have declared exists, as far as others are concerned.
                 StatementKind::Broken { name: Some(name), .. } => {
-                    let binding =
-                        Binding { place: statement.place, value: None, ty: None, read: Cell::new(true), is_param: false };
+                    let binding = Binding {
+                        place: statement.place,
+                        value: None,
+                        ty: None,
+                        read: Cell::new(true),
+                        is_param: false,
+                    };
                     self.bindings.entry(name.clone()).or_insert(binding);
                 }
                 _ => {}
@@ -74,9 +102,11 @@ impl Checker<'_> {
         }
         for (name, value) in given {
             let (Given::Value(value) | Given::Text(value)) = value;
-            let known = self.bindings.iter().filter(|(_, binding)| binding.is_param).map(|(name, _)| name.as_str());
+            let known =
+                self.bindings.iter().filter(|(_, binding)| binding.is_param).map(|(name, _)| name.as_str());
             let near = did_you_mean(&name, known).map(String::from);
-            let mut diagnostic = Diagnostic::error(codes::SET, value.place, format!("there is no parameter `{name}`"));
+            let mut diagnostic =
+                Diagnostic::error(codes::SET, value.place, format!("there is no parameter `{name}`"));
             if let Some(near) = near {
                 diagnostic = diagnostic.help(format!("did you mean `--set {near}=…`?"));
             }
@@ -96,7 +126,11 @@ impl Checker<'_> {
             let place = Place { source, start: 0, end: text.len() };
             let value = Value { place, kind: ValueKind::String(text.clone()) };
             if given.insert(name.clone(), Given::Text(value)).is_some() {
-                self.error(Diagnostic::error(codes::SET, place, format!("`{name}` is set twice on the command line")));
+                self.error(Diagnostic::error(
+                    codes::SET,
+                    place,
+                    format!("`{name}` is set twice on the command line"),
+                ));
             }
         }
         given
@@ -123,18 +157,22 @@ impl Checker<'_> {
 
     fn param_type(&mut self, ty: &Spanned<String>) -> Option<Type> {
         let message = match parse_type(&ty.value) {
-            Ok(ty) if names_something(&ty) => "a parameter can't name a part of the file or of a crate".into(),
+            Ok(ty) if names_something(&ty) => {
+                "a parameter can't name a part of the file or of a crate".into()
+            }
             Ok(ty) => return Some(ty),
             Err(message) => message,
         };
         let known = [
-            "bool", "integer", "string", "name", "size", "duration", "rate", "ipv4", "ipv6", "ip", "cidr4", "cidr6",
-            "mac", "port", "endpoint", "path",
+            "bool", "integer", "string", "name", "size", "duration", "rate", "ipv4", "ipv6", "ip", "cidr4",
+            "cidr6", "mac", "port", "endpoint", "path",
         ];
         let mut diagnostic = Diagnostic::error(codes::PARAM_TYPE, ty.place, message);
         diagnostic = match did_you_mean(&ty.value, known) {
             Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), ty.place, near),
-            None => diagnostic.help(format!("types are {}, `one|of|these` and `list TYPE`", known.join(", "))),
+            None => {
+                diagnostic.help(format!("types are {}, `one|of|these` and `list TYPE`", known.join(", ")))
+            }
         };
         self.error(diagnostic);
         None
@@ -145,8 +183,12 @@ impl Checker<'_> {
             Some(first) => {
                 let place = first.place;
                 self.error(
-                    Diagnostic::error(codes::DUPLICATE, name.place, format!("`{}` is declared twice", name.value))
-                        .and(place, "the first time"),
+                    Diagnostic::error(
+                        codes::DUPLICATE,
+                        name.place,
+                        format!("`{}` is declared twice", name.value),
+                    )
+                    .and(place, "the first time"),
                 );
             }
             None => {
@@ -166,9 +208,12 @@ impl Checker<'_> {
             if let Err(bad) = self.follow(&name, &mut stack, &mut done) {
                 let (code, message) = match bad {
                     Round::Cycle => (codes::LET_CYCLE, format!("the value of `{name}` stands for itself")),
-                    Round::Deep => (codes::TOO_DEEP, format!("values stand for each other more than {MAX_DEPTH} deep")),
+                    Round::Deep => {
+                        (codes::TOO_DEEP, format!("values stand for each other more than {MAX_DEPTH} deep"))
+                    }
                 };
-                let place = self.bindings.get(&name).map_or(Place { source: 0, start: 0, end: 0 }, |b| b.place);
+                let place =
+                    self.bindings.get(&name).map_or(Place { source: 0, start: 0, end: 0 }, |b| b.place);
                 let mut diagnostic = Diagnostic::error(code, place, message);
                 for name in stack.iter().skip(1).take(4) {
                     if let Some(binding) = self.bindings.get(name) {
@@ -244,8 +289,11 @@ impl Checker<'_> {
                     let mut diagnostic =
                         Diagnostic::error(codes::UNKNOWN_NAME, place, format!("nothing is called `${name}`"));
                     diagnostic = match self.near(name, self.bindings.keys().map(String::as_str)) {
-                        Some(near) => diagnostic.suggest(format!("did you mean `${near}`?"), place, format!("${near}")),
-                        None => diagnostic.help(format!("declare it with `param {name}: TYPE` or `let {name} = VALUE`")),
+                        Some(near) => {
+                            diagnostic.suggest(format!("did you mean `${near}`?"), place, format!("${near}"))
+                        }
+                        None => diagnostic
+                            .help(format!("declare it with `param {name}: TYPE` or `let {name} = VALUE`")),
                     };
                     self.error(diagnostic);
                 }

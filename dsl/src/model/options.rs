@@ -35,7 +35,12 @@ type Written<'s> = BTreeMap<&'s str, Vec<(usize, &'s Entry, Place)>>;
 impl Checker<'_> {
     /// Checks the entries of a declaration's block against the options of `component`.
     /// `place` is the declaration.
-    pub(super) fn options(&mut self, component: &Component, body: &[(usize, &Statement)], place: Place) -> Checked {
+    pub(super) fn options(
+        &mut self,
+        component: &Component,
+        body: &[(usize, &Statement)],
+        place: Place,
+    ) -> Checked {
         let mut checked = Checked::default();
         let of = Of { component, place, path: String::new() };
         let written = self.written(&of, &component.options, body);
@@ -79,8 +84,11 @@ impl Checker<'_> {
             format!("`{}`", of.component.name)
         };
         let within = if of.path.is_empty() { owner } else { format!("`{}` of {owner}", of.path) };
-        let mut diagnostic =
-            Diagnostic::error(codes::UNKNOWN_OPTION, key.place, format!("{within} has no option `{}`", key.value));
+        let mut diagnostic = Diagnostic::error(
+            codes::UNKNOWN_OPTION,
+            key.place,
+            format!("{within} has no option `{}`", key.value),
+        );
         let known: Vec<String> = specs.keys().map(|key| format!("`{key}`")).collect();
         diagnostic = match self.near(&key.value, specs.keys()) {
             Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), key.place, near),
@@ -128,8 +136,12 @@ impl Checker<'_> {
         if spec.secret {
             for (_, entry, _) in entries {
                 self.error(
-                    Diagnostic::error(codes::NOT_SUPPORTED, entry.key.place, format!("`{key}` is secret, and secrets are not supported yet"))
-                        .help("a secret doesn't belong into a file; leave it out"),
+                    Diagnostic::error(
+                        codes::NOT_SUPPORTED,
+                        entry.key.place,
+                        format!("`{key}` is secret, and secrets are not supported yet"),
+                    )
+                    .help("a secret doesn't belong into a file; leave it out"),
                 );
             }
             return Vec::new();
@@ -140,8 +152,12 @@ impl Checker<'_> {
             if !spec.repeats {
                 if let Some(first) = first.get(level) {
                     self.error(
-                        Diagnostic::error(codes::REPEATED, entry.key.place, format!("`{key}` is written twice"))
-                            .and(*first, "the first time"),
+                        Diagnostic::error(
+                            codes::REPEATED,
+                            entry.key.place,
+                            format!("`{key}` is written twice"),
+                        )
+                        .and(*first, "the first time"),
                     );
                     continue;
                 }
@@ -174,8 +190,12 @@ impl Checker<'_> {
         let nested = match &entry.body {
             Some(_) if spec.options.is_empty() => {
                 self.error(
-                    Diagnostic::error(codes::NO_BLOCK, entry.key.place, format!("`{}` takes no block", entry.key.value))
-                        .help("leave the braces out"),
+                    Diagnostic::error(
+                        codes::NO_BLOCK,
+                        entry.key.place,
+                        format!("`{}` takes no block", entry.key.value),
+                    )
+                    .help("leave the braces out"),
                 );
                 Options::new()
             }
@@ -192,15 +212,28 @@ impl Checker<'_> {
     }
 
     /// What an option is when it isn't written.
-    fn default(&mut self, of: &Of, key: &str, spec: &OptionSpec, listens: &mut Vec<Listening>) -> Option<TypedEntry> {
+    fn default(
+        &mut self,
+        of: &Of,
+        key: &str,
+        spec: &OptionSpec,
+        listens: &mut Vec<Listening>,
+    ) -> Option<TypedEntry> {
         let Some(default) = &spec.default else {
             if spec.required {
-                let usages: Vec<String> =
-                    spec.forms.iter().map(|form| format!("`{}`", format!("{key} {}", form.usage).trim_end())).collect();
+                let usages: Vec<String> = spec
+                    .forms
+                    .iter()
+                    .map(|form| format!("`{}`", format!("{key} {}", form.usage).trim_end()))
+                    .collect();
                 let owner = if of.path.is_empty() { of.component.name.clone() } else { of.path.clone() };
                 self.error(
-                    Diagnostic::error(codes::MISSING_OPTION, of.place, format!("`{owner}` needs the option `{key}`"))
-                        .help(format!("{}: {}", usages.join(" or "), spec.doc)),
+                    Diagnostic::error(
+                        codes::MISSING_OPTION,
+                        of.place,
+                        format!("`{owner}` needs the option `{key}`"),
+                    )
+                    .help(format!("{}: {}", usages.join(" or "), spec.doc)),
                 );
             }
             return None;
@@ -214,7 +247,8 @@ impl Checker<'_> {
         let said = self.diagnostics.len();
         let key_place = Spanned { value: key.to_string(), place: of.place };
         std::mem::swap(&mut self.sources, &mut scratch);
-        let matched = if found.is_empty() { self.match_option(&key_place, spec, &values, of.place) } else { None };
+        let matched =
+            if found.is_empty() { self.match_option(&key_place, spec, &values, of.place) } else { None };
         std::mem::swap(&mut self.sources, &mut scratch);
         self.diagnostics.truncate(said);
         let Some(mut matched) = matched else {
@@ -222,7 +256,10 @@ impl Checker<'_> {
                 Diagnostic::error(
                     codes::CATALOGUE,
                     of.place,
-                    format!("the default `{default}` of the option `{key}` of `{}` isn't one", of.component.name),
+                    format!(
+                        "the default `{default}` of the option `{key}` of `{}` isn't one",
+                        of.component.name
+                    ),
                 )
                 .help("this is a mistake in the component, not in your file"),
             );
@@ -239,24 +276,35 @@ impl Checker<'_> {
 
     /// Constraints between options.
     fn component_constraints(&mut self, component: &Component, written: &Written, place: Place) {
-        let at = |key: &str| written.get(key).map(|entries| entries.first().map_or(place, |(_, entry, _)| entry.key.place));
-        let list = |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
+        let at = |key: &str| {
+            written.get(key).map(|entries| entries.first().map_or(place, |(_, entry, _)| entry.key.place))
+        };
+        let list =
+            |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
         for constraint in &component.constraints {
             let diagnostic = match constraint {
                 Constraint::Excludes(keys) => {
                     let mut found = keys.iter().filter_map(|key| at(key).map(|place| (key, place)));
                     let (Some(one), Some(other)) = (found.next(), found.next()) else { continue };
                     let (first, second) = if one.1 < other.1 { (one, other) } else { (other, one) };
-                    Diagnostic::error(codes::EXCLUDES, second.1, format!("`{}` and `{}` exclude each other", first.0, second.0))
-                        .and(first.1, "the other")
-                        .help("leave one of them out")
+                    Diagnostic::error(
+                        codes::EXCLUDES,
+                        second.1,
+                        format!("`{}` and `{}` exclude each other", first.0, second.0),
+                    )
+                    .and(first.1, "the other")
+                    .help("leave one of them out")
                 }
                 Constraint::AnyOf(keys) => {
                     if keys.iter().any(|key| at(key).is_some()) {
                         continue;
                     }
-                    Diagnostic::error(codes::ANY_OF, place, format!("`{}` needs {}", component.name, list(keys)))
-                        .label("none of them is given")
+                    Diagnostic::error(
+                        codes::ANY_OF,
+                        place,
+                        format!("`{}` needs {}", component.name, list(keys)),
+                    )
+                    .label("none of them is given")
                 }
                 Constraint::Requires { option, needs } => {
                     let Some(here) = at(option).filter(|_| at(needs).is_none()) else { continue };

@@ -24,9 +24,12 @@ impl Planner<'_> {
         let mut users = vec![0usize; instances.len()];
         let mut lost_one = vec![false; instances.len()];
         for instance in instances {
-            let mut used: Vec<usize> = wires(instance).iter().filter_map(|(_, name)| index(&name.value)).collect();
+            let mut used: Vec<usize> =
+                wires(instance).iter().filter_map(|(_, name)| index(&name.value)).collect();
             if let Some(component) = &instance.component {
-                used.extend(references(component, &instance.options).iter().filter_map(|(_, _, name, _)| index(name)));
+                used.extend(
+                    references(component, &instance.options).iter().filter_map(|(_, _, name, _)| index(name)),
+                );
             }
             used.iter().for_each(|&at| users[at] += 1);
             if instance.is_replaced() {
@@ -36,7 +39,9 @@ impl Planner<'_> {
             }
             uses.push(used);
         }
-        let service = |at: usize| instances[at].declared.as_ref().is_some_and(|component| component.kind == Kind::Service);
+        let service = |at: usize| {
+            instances[at].declared.as_ref().is_some_and(|component| component.kind == Kind::Service)
+        };
         let mut live = vec![true; instances.len()];
         let drops = |at: usize, users: &[usize], lost_one: &[bool]| {
             let missing = instances[at].component.is_none() && instances[at].declared.is_some();
@@ -61,7 +66,9 @@ impl Planner<'_> {
             used_at.entry(wire.value.as_str()).or_insert(wire.place);
         }
         for (at, instance) in instances.iter().enumerate() {
-            let (true, Some(declared), None) = (live[at], &instance.declared, &instance.component) else { continue };
+            let (true, Some(declared), None) = (live[at], &instance.declared, &instance.component) else {
+                continue;
+            };
             live[at] = false;
             let target = match self.model.target {
                 unik_catalogue::Target::Machine => "on a machine",
@@ -88,7 +95,9 @@ impl Planner<'_> {
 /// The wires of an instance on this target: of its component, or of the one that
 /// stands in for it, which has those of the same name.
 pub fn wires(instance: &Instance) -> Vec<(&Wire, &Spanned<String>)> {
-    let (Some(declared), Some(component)) = (&instance.declared, &instance.component) else { return Vec::new() };
+    let (Some(declared), Some(component)) = (&instance.declared, &instance.component) else {
+        return Vec::new();
+    };
     component
         .wires
         .iter()

@@ -49,7 +49,8 @@ struct Planner<'a> {
 
 /// Plans what the model asks for. `None` only where the order can't be found.
 pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>) -> Option<Plan> {
-    let by_name = model.instances.iter().enumerate().map(|(at, instance)| (instance.name.value.as_str(), at)).collect();
+    let by_name =
+        model.instances.iter().enumerate().map(|(at, instance)| (instance.name.value.as_str(), at)).collect();
     let mut planner = Planner {
         model: &model,
         sources,
@@ -131,8 +132,12 @@ impl<'a> Planner<'a> {
             }
             for listening in &instance.listens {
                 let wires = live::wires(instance);
-                let Some((_, name)) = wires.iter().find(|(wire, _)| wire.name == listening.wire) else { continue };
-                let Some(node) = self.by_name.get(name.value.as_str()).and_then(|&network| self.nodes[network]) else {
+                let Some((_, name)) = wires.iter().find(|(wire, _)| wire.name == listening.wire) else {
+                    continue;
+                };
+                let Some(node) =
+                    self.by_name.get(name.value.as_str()).and_then(|&network| self.nodes[network])
+                else {
                     continue;
                 };
                 let (protocol, port, place) = (listening.protocol, listening.port, listening.place);
@@ -169,13 +174,15 @@ impl<'a> Planner<'a> {
         for (at, instance) in model.instances.iter().enumerate() {
             let Some(node) = self.nodes[at] else { continue };
             let component = &self.graph[node].component;
-            let gives = !component.provides.is_empty() || component.parts.values().any(|part| !part.provides.is_empty());
+            let gives = !component.provides.is_empty()
+                || component.parts.values().any(|part| !part.provides.is_empty());
             let used = self.graph.edges_directed(node, Incoming).next().is_some()
                 || model.mentioned.contains(&instance.name.value);
             if component.kind != Kind::Service && gives && !used {
                 let message = format!("nothing uses the {} `{}`", component.kind.word(), instance.name.value);
                 self.diagnostics.push(
-                    Diagnostic::warning(codes::UNUSED, instance.name.place, message).help("it is in the image all the same; leave it out"),
+                    Diagnostic::warning(codes::UNUSED, instance.name.place, message)
+                        .help("it is in the image all the same; leave it out"),
                 );
             }
         }
@@ -189,7 +196,9 @@ impl<'a> Planner<'a> {
                         Bound::Many(values) => values,
                     };
                     names.extend(values.iter().filter_map(|value| match value {
-                        Typed::Handler(path) => path.split_once("::").map(|(first, _)| first.replace('_', "-")),
+                        Typed::Handler(path) => {
+                            path.split_once("::").map(|(first, _)| first.replace('_', "-"))
+                        }
                         _ => None,
                     }));
                 }
@@ -197,11 +206,9 @@ impl<'a> Planner<'a> {
         }
         for named in &model.crates {
             let used = names.contains(&named.name) || names.contains(&named.name.replace('_', "-"));
-            let mentioned = model
-                .catalogue
-                .components()
-                .iter()
-                .any(|component| component.package.name == named.name && model.mentioned.contains(&component.name));
+            let mentioned = model.catalogue.components().iter().any(|component| {
+                component.package.name == named.name && model.mentioned.contains(&component.name)
+            });
             if !used && !mentioned {
                 let message = format!("nothing uses the crate `{}`", named.name);
                 self.diagnostics.push(Diagnostic::warning(codes::UNUSED, named.place, message));
@@ -209,7 +216,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn edge(&mut self, from: NodeIndex, to: NodeIndex, kind: EdgeKind, reason: impl Into<String>, place: Place) {
+    fn edge(
+        &mut self,
+        from: NodeIndex,
+        to: NodeIndex,
+        kind: EdgeKind,
+        reason: impl Into<String>,
+        place: Place,
+    ) {
         self.graph.add_edge(from, to, Edge { kind, reason: reason.into(), place });
     }
 
@@ -238,7 +252,10 @@ fn each_entry<'o>(
 
 /// The instances that the options of `component` name, in the order of its table: key,
 /// interface, name, and where it is written.
-fn references<'o>(component: &'o Component, options: &'o Options) -> Vec<(&'o str, &'o str, &'o str, Option<Place>)> {
+fn references<'o>(
+    component: &'o Component,
+    options: &'o Options,
+) -> Vec<(&'o str, &'o str, &'o str, Option<Place>)> {
     use unik_catalogue::Type;
     let mut found = Vec::new();
     each_entry(&component.options, options, &mut |key, form, entry| {

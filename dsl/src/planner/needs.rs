@@ -44,7 +44,8 @@ impl Planner<'_> {
         place: Place,
         open: &mut VecDeque<(NodeIndex, Place)>,
     ) -> Option<NodeIndex> {
-        let gives = |planner: &Self, other: NodeIndex| planner.graph[other].component.can_provide(&need.interface);
+        let gives =
+            |planner: &Self, other: NodeIndex| planner.graph[other].component.can_provide(&need.interface);
         let mut wired: Vec<NodeIndex> = self
             .graph
             .edges_directed(node, Outgoing)
@@ -70,7 +71,10 @@ impl Planner<'_> {
                 let mut diagnostic = Diagnostic::error(
                     codes::AMBIGUOUS,
                     place,
-                    format!("`{}` needs {} {}, and several instances provide it", self.graph[node].id, need.interface, need.reason),
+                    format!(
+                        "`{}` needs {} {}, and several instances provide it",
+                        self.graph[node].id, need.interface, need.reason
+                    ),
                 );
                 for &other in many.iter().take(4) {
                     if let Origin::Declared(place) = self.graph[other].origin {
@@ -96,7 +100,9 @@ impl Planner<'_> {
             .catalogue
             .components()
             .iter()
-            .filter(|component| component.targets.contains(&model.target) && component.can_provide(&need.interface))
+            .filter(|component| {
+                component.targets.contains(&model.target) && component.can_provide(&need.interface)
+            })
             // One that needs wires can't be brought in: there is nobody to say to what.
             .filter(|component| component.wires.is_empty())
             .filter_map(|component| component.implied.map(|rank| (rank, component)))
@@ -113,19 +119,27 @@ impl Planner<'_> {
                 .catalogue
                 .components()
                 .iter()
-                .filter(|component| component.targets.contains(&model.target) && component.can_provide(interface))
+                .filter(|component| {
+                    component.targets.contains(&model.target) && component.can_provide(interface)
+                })
                 .map(|component| format!("`{} NAME = {}`", component.kind.word(), component.name))
                 .take(4)
                 .collect();
             diagnostic = match could.is_empty() {
-                true => diagnostic.help(format!("no component provides {interface} on the target `{}`", model.target.word())),
+                true => diagnostic.help(format!(
+                    "no component provides {interface} on the target `{}`",
+                    model.target.word()
+                )),
                 false => diagnostic.help(format!("declare what does: {}", could.join(" or "))),
             };
             self.diagnostics.push(diagnostic);
             return None;
         };
-        let equals: Vec<String> =
-            able.iter().filter(|(other, _)| *other == rank).map(|(_, component)| format!("`{}`", component.name)).collect();
+        let equals: Vec<String> = able
+            .iter()
+            .filter(|(other, _)| *other == rank)
+            .map(|(_, component)| format!("`{}`", component.name))
+            .collect();
         if equals.len() > 1 {
             self.diagnostics.push(
                 Diagnostic::error(
@@ -133,7 +147,11 @@ impl Planner<'_> {
                     place,
                     format!("`{user}` needs {interface} {reason}, and {} provide it", equals.join(" and ")),
                 )
-                .help(format!("declare the one you want: `{} NAME = {}`", component.kind.word(), component.name)),
+                .help(format!(
+                    "declare the one you want: `{} NAME = {}`",
+                    component.kind.word(),
+                    component.name
+                )),
             );
             return None;
         }
@@ -145,9 +163,16 @@ impl Planner<'_> {
                 Diagnostic::error(
                     codes::NOTHING_PROVIDES,
                     place,
-                    format!("`{user}` needs {interface} {reason}, and `{}` has to be told how", component.name),
+                    format!(
+                        "`{user}` needs {interface} {reason}, and `{}` has to be told how",
+                        component.name
+                    ),
                 )
-                .help(format!("declare it: `{} NAME = {} {{ … }}`", component.kind.word(), component.name)),
+                .help(format!(
+                    "declare it: `{} NAME = {} {{ … }}`",
+                    component.kind.word(),
+                    component.name
+                )),
             );
             return None;
         };
@@ -159,7 +184,9 @@ impl Planner<'_> {
             id = format!("{}-{number}", component.name);
         }
         let mut features = std::collections::BTreeSet::new();
-        each_entry(&component.options, &options, &mut |_, form, _| features.extend(form.features.iter().cloned()));
+        each_entry(&component.options, &options, &mut |_, form, _| {
+            features.extend(form.features.iter().cloned())
+        });
         let new = self.graph.add_node(Node {
             id,
             component: component.clone(),

@@ -35,16 +35,26 @@ impl Planner<'_> {
             self.graph.node_indices().filter(|&node| self.graph[node].role == Role::Instance).collect();
         // Devices have to be found before the seal, and so has what they need.
         let mut early = BTreeSet::new();
-        let mut open: Vec<NodeIndex> =
-            instances.iter().copied().filter(|&node| self.graph[node].component.kind == Kind::Device).collect();
+        let mut open: Vec<NodeIndex> = instances
+            .iter()
+            .copied()
+            .filter(|&node| self.graph[node].component.kind == Kind::Device)
+            .collect();
         while let Some(node) = open.pop() {
             if early.insert(node) {
-                open.extend(self.graph.neighbors_directed(node, Outgoing).filter(|&n| self.graph[n].role == Role::Instance));
+                open.extend(
+                    self.graph
+                        .neighbors_directed(node, Outgoing)
+                        .filter(|&n| self.graph[n].role == Role::Instance),
+                );
             }
         }
         let mut waits: HashMap<NodeIndex, usize> = HashMap::new();
         for &node in &instances {
-            let needed = self.graph.neighbors_directed(node, Outgoing).filter(|&n| self.graph[n].role == Role::Instance);
+            let needed = self
+                .graph
+                .neighbors_directed(node, Outgoing)
+                .filter(|&n| self.graph[n].role == Role::Instance);
             waits.insert(node, needed.count());
         }
         let key = |node: NodeIndex| (!early.contains(&node), node);
@@ -89,7 +99,11 @@ impl Planner<'_> {
         let mut names: Vec<&str> = way[start..].iter().map(|&node| self.graph[node].id.as_str()).collect();
         names.push(names[0]);
         let chain = names.join(" → ");
-        let shown = if names.len() > 9 { format!("{} → … → {}", names[..8].join(" → "), names[0]) } else { chain };
+        let shown = if names.len() > 9 {
+            format!("{} → … → {}", names[..8].join(" → "), names[0])
+        } else {
+            chain
+        };
         let message = match names.len() {
             2 => format!("`{}` needs itself", names[0]),
             _ => format!("instances need each other in a circle: {shown}"),

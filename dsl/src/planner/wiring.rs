@@ -22,14 +22,21 @@ impl Planner<'_> {
             let Some(component) = &instance.component else { continue };
             for (index, wire) in component.wires.iter().enumerate() {
                 let wired = live::wires(instance);
-                let Some((_, name)) = wired.iter().find(|(other, _)| other.name == wire.name) else { continue };
-                let Some(target) = self.by_name.get(name.value.as_str()).and_then(|&at| self.nodes[at]) else { continue };
+                let Some((_, name)) = wired.iter().find(|(other, _)| other.name == wire.name) else {
+                    continue;
+                };
+                let Some(target) = self.by_name.get(name.value.as_str()).and_then(|&at| self.nodes[at])
+                else {
+                    continue;
+                };
                 self.edge(node, target, EdgeKind::Wire(index), wire.doc.clone(), name.place);
                 for interface in &wire.interfaces {
                     self.gives(node, target, interface, name.place, true);
                 }
             }
-            for (index, (key, interface, name, place)) in references(component, &instance.options).into_iter().enumerate() {
+            for (index, (key, interface, name, place)) in
+                references(component, &instance.options).into_iter().enumerate()
+            {
                 let Some(target) = self.by_name.get(name).and_then(|&at| self.nodes[at]) else { continue };
                 let place = place.unwrap_or(instance.place);
                 let reason = self.written(place, key);
@@ -63,7 +70,8 @@ impl Planner<'_> {
                 1 => format!("`{}` is wired to one instance", declared.name),
                 _ => format!("`{}` is wired to {wanted} instances", declared.name),
             };
-            self.diagnostics.push(Diagnostic::error(codes::WIRES, extra.place, message).label("one too many"));
+            self.diagnostics
+                .push(Diagnostic::error(codes::WIRES, extra.place, message).label("one too many"));
         }
         for (wire, name) in declared.wires.iter().zip(&instance.wires) {
             let Some((target, _)) = self.declared(&name.value) else {
@@ -71,8 +79,12 @@ impl Planner<'_> {
                 continue;
             };
             let Some(component) = &target.declared else { continue };
-            let lacking: Vec<&str> =
-                wire.interfaces.iter().map(String::as_str).filter(|interface| !component.can_provide(interface)).collect();
+            let lacking: Vec<&str> = wire
+                .interfaces
+                .iter()
+                .map(String::as_str)
+                .filter(|interface| !component.can_provide(interface))
+                .collect();
             if !lacking.is_empty() {
                 let interface = lacking.join(" and ");
                 let gives = all_interfaces(component);
@@ -89,7 +101,12 @@ impl Planner<'_> {
                     .iter()
                     .take(if self.diagnostics.len() > MANY { 0 } else { usize::MAX })
                     .filter(|other| other.name.value != instance.name.value)
-                    .filter(|other| other.declared.as_ref().is_some_and(|c| wire.interfaces.iter().all(|i| c.can_provide(i))))
+                    .filter(|other| {
+                        other
+                            .declared
+                            .as_ref()
+                            .is_some_and(|c| wire.interfaces.iter().all(|i| c.can_provide(i)))
+                    })
                     .map(|other| format!("`{}`", other.name.value))
                     .take(5)
                     .collect();
@@ -106,13 +123,17 @@ impl Planner<'_> {
             // Its declaration may be what couldn't be read.
             return;
         }
-        let mut diagnostic =
-            Diagnostic::error(codes::UNKNOWN_INSTANCE, name.place, format!("no instance is called `{}`", name.value));
+        let mut diagnostic = Diagnostic::error(
+            codes::UNKNOWN_INSTANCE,
+            name.place,
+            format!("no instance is called `{}`", name.value),
+        );
         if self.diagnostics.len() > MANY {
             self.diagnostics.push(diagnostic);
             return;
         }
-        let known: Vec<&str> = self.model.instances.iter().map(|instance| instance.name.value.as_str()).take(1000).collect();
+        let known: Vec<&str> =
+            self.model.instances.iter().map(|instance| instance.name.value.as_str()).take(1000).collect();
         diagnostic = match did_you_mean(&name.value, known) {
             Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), name.place, near),
             None => {
@@ -121,12 +142,20 @@ impl Planner<'_> {
                     .catalogue
                     .components()
                     .iter()
-                    .filter(|component| component.stands_in_for.is_none() && component.kind != unik_catalogue::Kind::Appliance)
+                    .filter(|component| {
+                        component.stands_in_for.is_none() && component.kind != unik_catalogue::Kind::Appliance
+                    })
                     .filter(|component| interfaces.iter().all(|interface| component.can_provide(interface)))
-                    .map(|component| format!("`{} {} = {}`", component.kind.word(), name.value, component.name))
+                    .map(|component| {
+                        format!("`{} {} = {}`", component.kind.word(), name.value, component.name)
+                    })
                     .take(3)
                     .collect();
-                if fitting.is_empty() { diagnostic } else { diagnostic.help(format!("declare it: {}", fitting.join(" or "))) }
+                if fitting.is_empty() {
+                    diagnostic
+                } else {
+                    diagnostic.help(format!("declare it: {}", fitting.join(" or ")))
+                }
             }
         };
         self.diagnostics.push(diagnostic);
@@ -165,7 +194,11 @@ impl Planner<'_> {
             component: component.clone(),
             role: Role::Part { of: whole, part: name.to_string() },
             options: unik_catalogue::Options::new(),
-            features: component.parts.get(name).map(|part| part.features.iter().cloned().collect()).unwrap_or_default(),
+            features: component
+                .parts
+                .get(name)
+                .map(|part| part.features.iter().cloned().collect())
+                .unwrap_or_default(),
             listens: Vec::new(),
             origin: Origin::Implied,
             doc: String::new(),
@@ -173,14 +206,27 @@ impl Planner<'_> {
         self.parts.insert((whole, name.to_string()), node);
         for other in component.parts.get(name).map(|part| part.with.as_slice()).unwrap_or_default() {
             let other_node = self.part(whole, other, place);
-            self.edge(node, other_node, EdgeKind::With, format!("`{name}` can't do without `{other}`"), place);
+            self.edge(
+                node,
+                other_node,
+                EdgeKind::With,
+                format!("`{name}` can't do without `{other}`"),
+                place,
+            );
         }
         node
     }
 
     /// `user` gets `interface` from `giver`: through a part of it, where the component
     /// has one for that.
-    pub(super) fn gives(&mut self, user: NodeIndex, giver: NodeIndex, interface: &str, place: Place, direct: bool) {
+    pub(super) fn gives(
+        &mut self,
+        user: NodeIndex,
+        giver: NodeIndex,
+        interface: &str,
+        place: Place,
+        direct: bool,
+    ) {
         let component = self.graph[giver].component.clone();
         if !component.provides.iter().any(|given| given == interface)
             && let Some((part, _)) = component.part_providing(interface)
@@ -195,7 +241,10 @@ impl Planner<'_> {
                     let diagnostic = Diagnostic::error(
                         codes::NOT_SHARED,
                         place,
-                        format!("`{}` has a user already, and {interface} can't be shared", self.graph[giver].id),
+                        format!(
+                            "`{}` has a user already, and {interface} can't be shared",
+                            self.graph[giver].id
+                        ),
                     )
                     .label(format!("`{}` wants it too", self.graph[user].id))
                     .and(*first, format!("`{}` has it", self.graph[*other].id));
@@ -212,7 +261,11 @@ impl Planner<'_> {
     fn written(&self, place: Place, key: &str) -> String {
         let text = self.sources.text(place);
         let words: Vec<&str> = text.split_whitespace().take(12).collect();
-        if words.first().is_some_and(|first| *first == key) { format!("`{}`", words.join(" ")) } else { format!("`{key}`") }
+        if words.first().is_some_and(|first| *first == key) {
+            format!("`{}`", words.join(" "))
+        } else {
+            format!("`{key}`")
+        }
     }
 }
 

@@ -19,7 +19,9 @@ pub fn numeric(text: &str) -> Result<ValueKind, String> {
     }
     if let Some((address, port)) = text.split_once(':') {
         if port.contains(':') {
-            return Err(mac(text).map_or_else(|why| why, |()| "this is neither a MAC nor an IPv6 address".into()));
+            return Err(
+                mac(text).map_or_else(|why| why, |()| "this is neither a MAC nor an IPv6 address".into())
+            );
         }
         let address = ipv4(address)?;
         return Ok(ValueKind::Endpoint(SocketAddr::new(address.into(), self::port(port)?)));
@@ -30,7 +32,9 @@ pub fn numeric(text: &str) -> Result<ValueKind, String> {
             .map_err(|_| "this is no hexadecimal number of at most 64 bits".into());
     }
     if !text.contains('.') {
-        return Err("this is neither a number nor a word: words begin with a letter, text stands in quotes".into());
+        return Err(
+            "this is neither a number nor a word: words begin with a letter, text stands in quotes".into()
+        );
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -43,10 +47,14 @@ pub fn numeric(text: &str) -> Result<ValueKind, String> {
 
 /// Reads an IPv6 address, with or without a prefix length.
 pub fn ipv6(text: &str) -> Result<ValueKind, String> {
-    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let (address, prefix) =
+        text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
     let address: Ipv6Addr = address.parse().map_err(|_| match mac(address) {
         Err(why) if address.matches(':').count() == 5 && !address.contains("::") => why,
-        _ => "this is no IPv6 address: it has eight groups of up to four hexadecimal digits, or `::` for some".into(),
+        _ => {
+            "this is no IPv6 address: it has eight groups of up to four hexadecimal digits, or `::` for some"
+                .into()
+        }
     })?;
     match prefix {
         None => Ok(ValueKind::Ip(address.into())),
@@ -57,7 +65,8 @@ pub fn ipv6(text: &str) -> Result<ValueKind, String> {
 /// Reads `[::1]:53`.
 pub fn endpoint6(text: &str) -> Result<ValueKind, String> {
     let (address, port) = text.trim_start_matches('[').split_once("]:").unwrap_or((text, ""));
-    let address: Ipv6Addr = address.parse().map_err(|_| "the address in brackets is no IPv6 address".to_string())?;
+    let address: Ipv6Addr =
+        address.parse().map_err(|_| "the address in brackets is no IPv6 address".to_string())?;
     Ok(ValueKind::Endpoint(SocketAddr::new(address.into(), self::port(port)?)))
 }
 
@@ -122,12 +131,15 @@ pub fn unescape(quoted: &str) -> Result<String, (std::ops::Range<usize>, String)
             Some((_, 'r')) => text.push('\r'),
             Some((_, c @ ('"' | '\\'))) => text.push(c),
             Some((_, 'u')) => {
-                let hex = inner[at + 2..].strip_prefix('{').and_then(|hex| hex.split_once('}')).map(|(hex, _)| hex);
+                let hex =
+                    inner[at + 2..].strip_prefix('{').and_then(|hex| hex.split_once('}')).map(|(hex, _)| hex);
                 let c = hex
                     .filter(|hex| hex.len() <= 6)
                     .and_then(|hex| u32::from_str_radix(hex, 16).ok())
                     .and_then(char::from_u32)
-                    .ok_or_else(|| (at + 1..at + 3, "a character by number is written `\\u{1F600}`".to_string()))?;
+                    .ok_or_else(|| {
+                        (at + 1..at + 3, "a character by number is written `\\u{1F600}`".to_string())
+                    })?;
                 text.push(c);
                 for _ in 0..hex.map_or(0, |hex| hex.len() + 2) {
                     rest.next();

@@ -9,7 +9,9 @@ use unik_catalogue::Kind;
 use unik_catalogue::value::Place;
 
 use super::scan::RawEntry;
-use super::{Condition, Context, Declaration, Entry, Spanned, Statement, StatementKind, Value, ValueKind, atom};
+use super::{
+    Condition, Context, Declaration, Entry, Spanned, Statement, StatementKind, Value, ValueKind, atom,
+};
 use crate::diagnostic::{Diagnostic, codes, did_you_mean};
 
 #[derive(pest_derive::Parser)]
@@ -56,7 +58,8 @@ impl<'a> Parser<'a, '_> {
     /// What a broken statement still tells: the name that it would have declared, or
     /// what an appliance holds.
     fn broken(&self, raw: &RawEntry, body: Vec<Statement>) -> StatementKind {
-        let mut words = self.text[raw.head.clone()].split(|c: char| c.is_whitespace() || c == ':' || c == '=');
+        let mut words =
+            self.text[raw.head.clone()].split(|c: char| c.is_whitespace() || c == ':' || c == '=');
         let keyword = words.next().unwrap_or_default();
         let name = words.find(|word| !word.is_empty()).map(String::from);
         match keyword {
@@ -83,7 +86,8 @@ impl<'a> Parser<'a, '_> {
         let word = self.first_word(&raw.head);
         let is_declaration = DECLARATIONS.contains(&word) && {
             // An option may be called `service` too; a declaration has a `=`.
-            context != Context::Options || head.split_whitespace().nth(2).is_some_and(|third| third.starts_with('='))
+            context != Context::Options
+                || head.split_whitespace().nth(2).is_some_and(|third| third.starts_with('='))
         };
         if self.misplaced(word, is_declaration, context, place) {
             return None;
@@ -166,7 +170,11 @@ impl<'a> Parser<'a, '_> {
                 };
                 let negated = parts.next()?.as_str() == "!=";
                 let compared = parts.next()?;
-                let value = Condition { subject: Spanned { value, place }, negated, value: self.value(compared, offset) };
+                let value = Condition {
+                    subject: Spanned { value, place },
+                    negated,
+                    value: self.value(compared, offset),
+                };
                 StatementKind::When { condition: value, body: self.statements(block?, context) }
             }
             Rule::only_named_crate => {
@@ -218,11 +226,13 @@ impl<'a> Parser<'a, '_> {
             .help("put it between the braces of `appliance NAME { … }`"),
             (Context::Top, _) if TOP.contains(&word) => return false,
             (Context::Top, _) => {
-                let diagnostic = Diagnostic::error(codes::MISPLACED, here, format!("`{word}` means nothing here"))
-                    .label("not inside of an appliance");
+                let diagnostic =
+                    Diagnostic::error(codes::MISPLACED, here, format!("`{word}` means nothing here"))
+                        .label("not inside of an appliance");
                 match did_you_mean(word, TOP) {
                     Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), here, near),
-                    None => diagnostic.help("here stand `unik`, `param`, `let`, `include`, `crate` and `appliance`"),
+                    None => diagnostic
+                        .help("here stand `unik`, `param`, `let`, `include`, `crate` and `appliance`"),
                 }
             }
             (Context::Appliance, "unik" | "appliance") => {
@@ -234,10 +244,12 @@ impl<'a> Parser<'a, '_> {
                     .help("leave it out; `unikgen build` prints what the image costs")
             }
             (Context::Appliance, _) => return false,
-            (Context::Options, _) if is_declaration => {
-                Diagnostic::error(codes::MISPLACED, here, format!("a {word} can't be declared inside of another block"))
-                    .help("put it directly between the braces of the appliance")
-            }
+            (Context::Options, _) if is_declaration => Diagnostic::error(
+                codes::MISPLACED,
+                here,
+                format!("a {word} can't be declared inside of another block"),
+            )
+            .help("put it directly between the braces of the appliance"),
             (Context::Options, "unik" | "param" | "include" | "let" | "appliance") => {
                 Diagnostic::error(codes::MISPLACED, here, format!("`{word}` can't stand among options"))
                     .help("put it at the top of the file")
@@ -254,8 +266,9 @@ impl<'a> Parser<'a, '_> {
     pub fn values(&mut self, range: Range<usize>) -> Vec<Value> {
         // A key before them makes an entry.
         let text = format!("x {}", self.text[range.clone()].replace('\n', " "));
-        let inner = Parser { text: &text, source: self.source, damaged: false, diagnostics: &mut *self.diagnostics }
-            .pest_at(Rule::only_entry, 0..text.len(), range.start.wrapping_sub(2));
+        let inner =
+            Parser { text: &text, source: self.source, damaged: false, diagnostics: &mut *self.diagnostics }
+                .pest_at(Rule::only_entry, 0..text.len(), range.start.wrapping_sub(2));
         let Some(pair) = inner else {
             return vec![Value { place: self.place(range), kind: ValueKind::Malformed }];
         };
@@ -293,7 +306,11 @@ impl<'a> Parser<'a, '_> {
     fn syntax_error(&self, rule: Rule, head: &str, at: usize, offset: usize, expected: &str) -> Diagnostic {
         let rest = &head[at..];
         let length = token_length(rest);
-        let found = if rest.is_empty() { "the end of the line".into() } else { format!("`{}`", shorten(&rest[..length])) };
+        let found = if rest.is_empty() {
+            "the end of the line".into()
+        } else {
+            format!("`{}`", shorten(&rest[..length]))
+        };
         let place = Place {
             source: self.source,
             start: offset.wrapping_add(at),
@@ -302,13 +319,19 @@ impl<'a> Parser<'a, '_> {
         let mut diagnostic =
             Diagnostic::error(codes::SYNTAX, place, format!("expected {expected}, found {found}"));
         let key = head.split([' ', '\t', '=', ':']).next().unwrap_or_default();
-        let bad_name = rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') || rest[..length].contains('_');
+        let bad_name =
+            rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') || rest[..length].contains('_');
         match rule {
-            Rule::only_entry if rest.starts_with('=') || rest.starts_with(':') || at == 0 && rest[..length].ends_with(':') => {
+            Rule::only_entry
+                if rest.starts_with('=')
+                    || rest.starts_with(':')
+                    || at == 0 && rest[..length].ends_with(':') =>
+            {
                 diagnostic = diagnostic.help(format!("a value follows its key after a space: `{key} VALUE`"));
             }
             _ if expected.starts_with("a name") && bad_name => {
-                diagnostic = diagnostic.help("names have lower-case letters, digits and single `-`, and begin with a letter");
+                diagnostic = diagnostic
+                    .help("names have lower-case letters, digits and single `-`, and begin with a letter");
             }
             _ => {}
         }
@@ -320,7 +343,9 @@ impl<'a> Parser<'a, '_> {
 
     fn value(&mut self, pair: Pair<'_, Rule>, offset: usize) -> Value {
         let place = self.place_of(&pair, offset);
-        let Some(inner) = pair.into_inner().next() else { return Value { place, kind: ValueKind::Malformed } };
+        let Some(inner) = pair.into_inner().next() else {
+            return Value { place, kind: ValueKind::Malformed };
+        };
         let place_inner = self.place_of(&inner, offset);
         let text = inner.as_str();
         let kind = match inner.as_rule() {
@@ -383,7 +408,8 @@ impl<'a> Parser<'a, '_> {
         let kind = kind.unwrap_or_else(|why| {
             let written = shorten(text);
             self.diagnostics.push(
-                Diagnostic::error(codes::MALFORMED, place_inner, format!("`{written}` is no value")).label(why),
+                Diagnostic::error(codes::MALFORMED, place_inner, format!("`{written}` is no value"))
+                    .label(why),
             );
             ValueKind::Malformed
         });
@@ -486,8 +512,13 @@ fn expected(rules: &[Rule]) -> String {
             Rule::reference => "`$NAME`",
             Rule::unit | Rule::known_unit => "a unit",
             Rule::EOI => "the end of the line",
-            Rule::key_appliance | Rule::key_crate | Rule::key_include | Rule::key_let | Rule::key_param
-            | Rule::key_unik | Rule::key_when => "a keyword",
+            Rule::key_appliance
+            | Rule::key_crate
+            | Rule::key_include
+            | Rule::key_let
+            | Rule::key_param
+            | Rule::key_unik
+            | Rule::key_when => "a keyword",
             _ => "a value",
         };
         if !words.contains(&word) {

@@ -204,7 +204,12 @@ pub enum Context {
 
 /// Parses the source with this number. Statements that can't be read are reported and
 /// come back as [`StatementKind::Broken`].
-pub fn parse(sources: &SourceMap, number: usize, context: Context, diagnostics: &mut Vec<Diagnostic>) -> File {
+pub fn parse(
+    sources: &SourceMap,
+    number: usize,
+    context: Context,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> File {
     let text = sources.source(number).map_or("", |source| source.text.as_str());
     let layout = scan::scan(text, number, diagnostics);
     let mut parser = entry::Parser { text, source: number, damaged: layout.damaged, diagnostics };

@@ -275,12 +275,19 @@ impl<'a> Builder<'a> {
                     self.flush();
                     let stray = self.frames.last().is_none_or(|frame| {
                         // Out of line with the block it would close: one brace too many.
-                        self.by_indent && indent > frame.indent && line > frame.line && self.alone(token, line_start)
+                        self.by_indent
+                            && indent > frame.indent
+                            && line > frame.line
+                            && self.alone(token, line_start)
                     });
                     if stray {
                         self.damaged = true;
                         let place = self.place(token.start, token.end);
-                        diagnostics.push(Diagnostic::error(codes::STRAY_BRACE, place, "this `}` closes nothing"));
+                        diagnostics.push(Diagnostic::error(
+                            codes::STRAY_BRACE,
+                            place,
+                            "this `}` closes nothing",
+                        ));
                     } else {
                         self.pop();
                     }
@@ -307,7 +314,8 @@ impl<'a> Builder<'a> {
         while let Some(frame) = self.frames.last() {
             let place = self.place(frame.brace, frame.brace + 1);
             diagnostics.push(
-                Diagnostic::error(codes::UNCLOSED, place, "this block is not closed").label("no `}` for this `{`"),
+                Diagnostic::error(codes::UNCLOSED, place, "this block is not closed")
+                    .label("no `}` for this `{`"),
             );
             self.damaged = true;
             self.pop();

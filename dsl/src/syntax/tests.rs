@@ -76,7 +76,8 @@ fn places_are_those_of_the_text() {
 
 #[test]
 fn a_mistake_hides_nothing_in_the_next_entry() {
-    let (file, diagnostics) = parsed("unik 1\nparam = 3\nappliance a {\n device nic virtio\n port 10.0.0.300\n}\nlet x 3\n");
+    let (file, diagnostics) =
+        parsed("unik 1\nparam = 3\nappliance a {\n device nic virtio\n port 10.0.0.300\n}\nlet x 3\n");
     let codes: Vec<_> = diagnostics.iter().map(|d| d.code.as_str()).collect();
     assert_eq!(codes, ["U0101", "U0101", "U0105", "U0101"], "{diagnostics:#?}");
     assert_eq!(file.statements.len(), 4);
@@ -102,7 +103,10 @@ fn values_alone() {
 #[test]
 fn the_grammar_says_the_same_as_a_whole() {
     for (text, good) in [
-        ("unik 1\nparam a: integer 1..=9 = 3 // c\nlet b = [1,\n2]\nappliance x {\n a 1; b \"x\" { c }\n device d = e on f g { }\n}\n", true),
+        (
+            "unik 1\nparam a: integer 1..=9 = 3 // c\nlet b = [1,\n2]\nappliance x {\n a 1; b \"x\" { c }\n device d = e on f g { }\n}\n",
+            true,
+        ),
         ("when target == process { log level debug }\n", false), // no such thing at the top, but grammatical
         ("include \"a\"\ncrate x { path \"../x\" }\n", true),
         ("/* a /* b */ c */ unik 1; /// doc\nappliance a { when $b != 3 { c d / \"e\" } }", true),
@@ -113,7 +117,11 @@ fn the_grammar_says_the_same_as_a_whole() {
         let whole = Grammar::parse(Rule::file, text).is_ok();
         let (_, diagnostics) = parsed(text);
         if good {
-            assert!(whole && diagnostics.is_empty(), "{text}: {diagnostics:?} {:?}", Grammar::parse(Rule::file, text).err());
+            assert!(
+                whole && diagnostics.is_empty(),
+                "{text}: {diagnostics:?} {:?}",
+                Grammar::parse(Rule::file, text).err()
+            );
         } else {
             assert!(!whole || !diagnostics.is_empty(), "{text}");
         }

@@ -25,12 +25,19 @@ pub fn show(plan: &Plan, sources: &SourceMap) -> String {
     let options = |text: &mut String, options: &unik_catalogue::Options, indent: &str| {
         for (key, entries) in options {
             for entry in entries {
-                let values: Vec<String> = entry.values.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+                let values: Vec<String> =
+                    entry.values.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
                 let default = if entry.place.is_none() { " (default)" } else { "" };
                 let words: String = entry.words.iter().map(|word| format!(" +{word}")).collect();
-                writeln!(text, "{indent}{key} form {} {}{words}{default}", entry.form, values.join(" ")).unwrap();
+                writeln!(text, "{indent}{key} form {} {}{words}{default}", entry.form, values.join(" "))
+                    .unwrap();
                 for (key, nested) in &entry.nested {
-                    writeln!(text, "{indent}    {key} {:?}", nested.iter().map(|n| &n.values).collect::<Vec<_>>()).unwrap();
+                    writeln!(
+                        text,
+                        "{indent}    {key} {:?}",
+                        nested.iter().map(|n| &n.values).collect::<Vec<_>>()
+                    )
+                    .unwrap();
                 }
             }
         }
@@ -47,7 +54,12 @@ pub fn show(plan: &Plan, sources: &SourceMap) -> String {
         options(&mut text, &node.options, "    ");
         for listen in &node.listens {
             let at = sources.short(listen.place);
-            writeln!(text, "    listens {:?} {} for {} at {at}", listen.protocol, listen.port, listen.service).unwrap();
+            writeln!(
+                text,
+                "    listens {:?} {} for {} at {at}",
+                listen.protocol, listen.port, listen.service
+            )
+            .unwrap();
         }
         let mut edges: Vec<_> = plan.graph.edges(index).collect();
         edges.sort_by_key(|edge| edge.id());
@@ -57,7 +69,13 @@ pub fn show(plan: &Plan, sources: &SourceMap) -> String {
                 kind => format!("{kind:?}").to_lowercase(),
             };
             let at = sources.short(edge.weight().place);
-            writeln!(text, "    → {} [{kind}] {} at {at}", plan.graph[edge.target()].id, edge.weight().reason).unwrap();
+            writeln!(
+                text,
+                "    → {} [{kind}] {} at {at}",
+                plan.graph[edge.target()].id,
+                edge.weight().reason
+            )
+            .unwrap();
         }
     }
     // What differs from checkout to checkout.
@@ -71,5 +89,9 @@ pub fn expect(file: &Path, text: &str) -> Result<(), String> {
         return Ok(());
     }
     let expected = std::fs::read_to_string(file).unwrap_or_default();
-    if expected == text { Ok(()) } else { Err(format!("{}:\n--- expected\n{expected}\n--- found\n{text}", file.display())) }
+    if expected == text {
+        Ok(())
+    } else {
+        Err(format!("{}:\n--- expected\n{expected}\n--- found\n{text}", file.display()))
+    }
 }
