@@ -203,3 +203,14 @@ fn a_port_that_is_taken() {
         assert!(alloc::format!("{error}").contains("port 1"), "{error}");
     });
 }
+
+#[test]
+fn a_connection_takes_little_memory() {
+    static SERVICE_OPTIONS: Options = OPTIONS;
+    let service: TestService = Service::new("test", &SERVICE_OPTIONS, NoClock);
+    let (server, _client) = mock::connection(1, 1);
+    let task = Connection::new(server, &service).run();
+    let size = size_of_val(&task);
+    // Beside it: 1 KiB of input, and the output, while a request is being answered.
+    assert!(size <= 2048, "{size} bytes");
+}
