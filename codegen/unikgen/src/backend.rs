@@ -2,8 +2,10 @@
 //! appliances and not of caches and lock files.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use unik_catalogue::Target;
 use unik_codegen::build::{Built as Made, Job, Progress, UserCrate};
 use unik_codegen::image::{self, Report};
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
@@ -141,6 +143,64 @@ pub fn build(
     Ok(made)
 }
 
+/// The crates below components, as far as the appliance was built: the chains by which
+/// crate `name` comes in, each from the generated crate down to it, the shortest first.
+/// `None` when it was never built, and so nobody knows.
+///
+/// # Errors
+/// When cargo can't be run.
+pub fn chains_to_crate(
+    subject: &Subject,
+    checked: &Checked,
+    name: &str,
+) -> anyhow::Result<Option<Vec<Vec<String>>>> {
+    let folder = match subject {
+        Subject::Crate { user, .. } => user.folder.clone(),
+        _ => {
+            let expansion = unik_codegen::expand(&checked.plan, &checked.baked)?;
+            cache()?.work(&unik_codegen::manifest::package_name(&checked.plan, &expansion))
+        }
+    };
+    if !folder.join("Cargo.lock").is_file() {
+        return Ok(None);
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["tree", "--quiet", "--offline", "--edges", "normal,no-proc-macro", "--prefix", "depth"])
+        .args(["--format", " {p}", "--target", unik_codegen::cargo::TRIPLE])
+        .current_dir(&folder)
+        .stdin(Stdio::null());
+    if checked.plan.target == Target::Machine {
+        // What chooses the machine's dependencies in a crate of the user's own.
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", "--cfg=unik_machine");
+    }
+    let output = cargo.output().map_err(|error| environment(format!("can't run cargo: {error}")))?;
+    if !output.status.success() {
+        return Ok(None);
+    }
+    Ok(Some(chains(&String::from_utf8_lossy(&output.stdout), name)))
+}
+
+/// The chains to package `name` in what `cargo tree --prefix depth --format ' {p}'` prints.
+fn chains(tree: &str, name: &str) -> Vec<Vec<String>> {
+    let mut above: Vec<String> = Vec::new();
+    let mut found: Vec<Vec<String>> = Vec::new();
+    for line in tree.lines() {
+        let Some((depth, package)) = line.split_once(' ') else { continue };
+        let (Ok(depth), Some(package)) = (depth.parse::<usize>(), package.split(' ').next()) else {
+            continue;
+        };
+        above.truncate(depth);
+        above.push(package.to_string());
+        if package == name || package.replace('-', "_") == name {
+            found.push(above.clone());
+        }
+    }
+    found.sort_by_key(Vec::len);
+    found.dedup();
+    found
+}
+
 /// What the image in this file needs, as it says itself.
 ///
 /// # Errors
@@ -189,9 +249,9 @@ fn works() -> Vec<PathBuf> {
 }
 
 /// What puts names to crash records of this image.
-pub fn symbols(path: &Path) -> Box<dyn Symbols> {
+pub fn symbols(path: &Path, ui: &Ui) -> Box<dyn Symbols> {
     match twin_of(path) {
-        Some(twin) => Box::new(Crashes::new(twin)),
+        Some(twin) => Box::new(Crashes::new(twin, ui.is_verbose())),
         None => Box::new(NoSymbols),
     }
 }
@@ -288,4 +348,18 @@ pub fn clean_all() -> anyhow::Result<u64> {
     let cache = cache()?;
     let _lock = cache.lock(|| {}).map_err(with_code)?;
     cache.clean().map_err(with_code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_read_from_cargos_tree() {
+        let tree = "0 unik-web v0.0.0 (/x)\n1 unik-http v0.1.0 (/y)\n2 log v0.4.35\n1 unik-ip v0.1.0 (/z)\n2 smoltcp v0.14.0\n3 log v0.4.35 (*)\n1 log v0.4.35\n";
+        assert_eq!(chains(tree, "smoltcp"), [["unik-web", "unik-ip", "smoltcp"]]);
+        assert_eq!(chains(tree, "log").iter().map(Vec::len).collect::<Vec<_>>(), [2, 3, 4]);
+        assert!(chains(tree, "serde").is_empty());
+        assert!(chains("nonsense\n\n", "serde").is_empty());
+    }
 }

@@ -230,7 +230,7 @@ impl Prepared {
         let is_process = self.choice.monitor == Monitor::Process;
         let watch = Watch {
             ui,
-            symbols: backend::symbols(&self.image),
+            symbols: backend::symbols(&self.image, ui),
             on_ready: &on_ready,
             start_timeout: (args.start_timeout > 0 && args.gdb.is_none())
                 .then(|| Duration::from_secs(args.start_timeout)),

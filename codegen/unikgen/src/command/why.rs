@@ -12,6 +12,7 @@ use unik_dsl::plan::{Origin, Plan, Role};
 use super::components::nearest;
 use super::output;
 use crate::appliance::{self, Checked};
+use crate::backend;
 use crate::cli::Why;
 use crate::exit::{self, FAILED, OK, Outcome};
 use crate::ui::{Paint, Tone, Ui};
@@ -34,12 +35,23 @@ pub fn run(args: &Why, ui: &Ui) -> Outcome {
         return Ok(OK);
     }
     let catalogue = appliance::catalogue()?;
+    let below = backend::chains_to_crate(&subject, &checked, &args.thing)?;
+    if let Some(chains) = below.as_ref().filter(|chains| !chains.is_empty()) {
+        output(&answer.why_crate(&args.thing, chains))?;
+        return Ok(OK);
+    }
     match answer.why_not(&args.thing, &catalogue) {
         Some(text) => {
             output(&text)?;
             Ok(FAILED)
         }
-        None => Err(exit::usage(unknown(&args.thing, &checked.plan, &catalogue))),
+        None => {
+            let mut text = unknown(&args.thing, &checked.plan, &catalogue);
+            if below.is_none() {
+                text.push_str("; crates below components are known once it was built: unikgen build");
+            }
+            Err(exit::usage(text))
+        }
     }
 }
 
@@ -128,6 +140,44 @@ impl Answer<'_> {
             text.push('\n');
         }
         text.pop();
+        text
+    }
+
+    /// Of a crate that no component is: through which component's crates it comes in.
+    fn why_crate(&self, name: &str, chains: &[Vec<String>]) -> String {
+        let plan = &self.checked.plan;
+        let mut text =
+            format!("{} is in the image: a crate below these.\n", self.paint.paint(Tone::Strong, name));
+        for chain in chains.iter().take(CHAINS) {
+            // The first is the generated crate, the second what it depends on itself.
+            let top = chain.get(1).map_or("", String::as_str);
+            let users: Vec<NodeIndex> = plan
+                .order
+                .iter()
+                .copied()
+                .filter(|&index| plan.graph[index].component.package.name == top)
+                .collect();
+            let _ = writeln!(text, "\n  {}", chain.get(1..).unwrap_or_default().join(" → "));
+            if users.is_empty() {
+                let what = if top == "unik" {
+                    "of the runtime, which every appliance has"
+                } else {
+                    "a dependency of the crate itself"
+                };
+                let _ = writeln!(text, "  {what}");
+            }
+            for index in users {
+                let node = &plan.graph[index];
+                let why = match node.origin {
+                    Origin::Declared(place) => self.line(place),
+                    Origin::Implied => format!("  implied: `unikgen why {}` says by what", node.id),
+                };
+                let _ = writeln!(text, "  of the {} `{}`\n  {why}", node.component.kind.word(), node.id);
+            }
+        }
+        if chains.len() > CHAINS {
+            let _ = writeln!(text, "\n  and {} more ways", chains.len() - CHAINS);
+        }
         text
     }
 
