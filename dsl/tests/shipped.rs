@@ -2,42 +2,12 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use unik_catalogue::{Component, Target};
-use unik_dsl::{Catalogue, Request, analyse, diagnostic};
-
-fn files(pattern: &[&str]) -> Vec<PathBuf> {
-    let mut found = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..")];
-    for part in pattern {
-        found = match part.strip_prefix('*') {
-            None => found.into_iter().map(|path| path.join(part)).filter(|path| path.exists()).collect(),
-            Some(end) => found
-                .iter()
-                .filter_map(|path| std::fs::read_dir(path).ok())
-                .flat_map(|entries| entries.map(|entry| entry.unwrap().path()))
-                .filter(|path| path.to_string_lossy().ends_with(end))
-                .collect(),
-        };
-    }
-    found.sort();
-    found
-}
-
-fn catalogue() -> Catalogue {
-    let mut manifests = files(&["device-lib", "*", "Cargo.toml"]);
-    manifests.extend(files(&["runtime", "Cargo.toml"]));
-    let is_component =
-        |path: &PathBuf| std::fs::read_to_string(path).unwrap().contains("[package.metadata.unik]");
-    Catalogue::from_components(
-        manifests
-            .iter()
-            .filter(|path| is_component(path))
-            .map(|path| Component::read(path).unwrap())
-            .collect(),
-    )
-}
+use common::{files, shipped as catalogue};
+use unik_catalogue::Target;
+use unik_dsl::{Request, analyse, diagnostic};
 
 #[test]
 fn examples_are_right_on_both_targets() {

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test crate uses some of it")]
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use petgraph::visit::EdgeRef;
 use unik_catalogue::Component;
@@ -17,6 +17,39 @@ pub fn catalogue() -> Catalogue {
     files.push(here.join("../runtime/Cargo.toml"));
     files.sort();
     Catalogue::from_components(files.iter().map(|file| Component::read(file).unwrap()).collect())
+}
+
+/// The files of the repository that a path fits, with `*` for any beginning of a part.
+pub fn files(pattern: &[&str]) -> Vec<PathBuf> {
+    let mut found = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..")];
+    for part in pattern {
+        found = match part.strip_prefix('*') {
+            None => found.into_iter().map(|path| path.join(part)).filter(|path| path.exists()).collect(),
+            Some(end) => found
+                .iter()
+                .filter_map(|path| std::fs::read_dir(path).ok())
+                .flat_map(|entries| entries.map(|entry| entry.unwrap().path()))
+                .filter(|path| path.to_string_lossy().ends_with(end))
+                .collect(),
+        };
+    }
+    found.sort();
+    found
+}
+
+/// The catalogue that is in `device-lib/`.
+pub fn shipped() -> Catalogue {
+    let mut manifests = files(&["device-lib", "*", "Cargo.toml"]);
+    manifests.extend(files(&["runtime", "Cargo.toml"]));
+    let is_component =
+        |path: &PathBuf| std::fs::read_to_string(path).unwrap().contains("[package.metadata.unik]");
+    Catalogue::from_components(
+        manifests
+            .iter()
+            .filter(|path| is_component(path))
+            .map(|path| Component::read(path).unwrap())
+            .collect(),
+    )
 }
 
 /// A plan as text: settings, instances in start order with options, edges with reasons.
