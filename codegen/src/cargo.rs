@@ -50,7 +50,7 @@ pub(crate) struct Made {
     pub executable: PathBuf,
     /// Whether it was there already.
     pub fresh: bool,
-    /// Warnings of the compiler on crates of the user's own.
+    /// Warnings of the compiler on the crate itself.
     pub warnings: Vec<String>,
 }
 
@@ -171,7 +171,9 @@ impl Messages {
                         self.leaks_std.get_or_insert_with(|| who_leaks(&rendered).unwrap_or(name));
                     }
                     self.errors.push(rendered);
-                } else if diagnostic.level == "warning" {
+                } else if diagnostic.level == "warning"
+                    && message.manifest_path.is_some_and(|path| path == build.folder.join("Cargo.toml"))
+                {
                     self.warnings.push(rendered);
                 }
             }
@@ -208,6 +210,7 @@ struct Message {
     #[serde(default)]
     fresh: bool,
     executable: Option<PathBuf>,
+    manifest_path: Option<PathBuf>,
     message: Option<Diagnostic>,
 }
 

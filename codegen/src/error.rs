@@ -51,14 +51,6 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// The image is larger than the file allows.
-    #[error("the image has {found} bytes, {} more than its budget of {limit}", found - limit)]
-    Budget {
-        /// What it may have.
-        limit: u64,
-        /// What it has.
-        found: u64,
-    },
     /// A `Cargo.toml` of the user's own can't be understood.
     #[error("{}: {message}", path.display())]
     Manifest {

@@ -24,19 +24,24 @@ use unik_dsl::Catalogue;
 #[proc_macro]
 pub fn appliance(input: TokenStream) -> TokenStream {
     let tokens = file(input).and_then(|file| {
+        // What host halves and the generator write must be letter by letter what they write
+        // in `unikgen`, since the plan's hash is of it; the compiler's own tokens are printed
+        // in another way. This concerns only the copy of proc-macro2 in this crate.
+        proc_macro2::fallback::force();
         let components = unik_builtin::components().map_err(|error| error.to_string())?;
         let halves = HostHalves::new(unik_builtin::host_halves());
         Ok(door::appliance(&file, &Catalogue::from_components(components), &halves))
     });
-    match tokens {
-        Ok(tokens) => tokens.into(),
-        Err(message) => quote! {
+    let tokens = tokens.unwrap_or_else(|message| {
+        quote! {
             ::core::compile_error!(#message);
             #[cfg(not(unik_machine))]
             fn main() {}
         }
-        .into(),
-    }
+    });
+    let tokens = tokens.into();
+    proc_macro2::fallback::unforce();
+    tokens
 }
 
 /// The file that the argument names, made absolute.
