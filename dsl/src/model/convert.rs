@@ -218,6 +218,14 @@ impl Checker<'_> {
             (Type::Handler, _) if is_rust_path(self.sources.text(value.place)) => {
                 Some(Typed::Handler(self.sources.text(value.place).into()))
             }
+            (Type::OneOf(words), ValueKind::String(text)) if words.contains(text) => {
+                misfit.replacement = Some(text.clone());
+                None
+            }
+            (Type::Integer { .. } | Type::Port, ValueKind::String(text)) if text.parse::<u16>().is_ok() => {
+                misfit.replacement = Some(text.clone());
+                None
+            }
             (Type::OneOf(words), ValueKind::Word(word)) => {
                 if words.contains(word) {
                     Some(Typed::Word(word.clone()))

@@ -329,6 +329,9 @@ impl<'a> Parser<'a, '_> {
             {
                 diagnostic = diagnostic.help(format!("a value follows its key after a space: `{key} VALUE`"));
             }
+            _ if rest.starts_with(',') => {
+                diagnostic = diagnostic.help("there are spaces between values, and commas in lists only");
+            }
             _ if expected.starts_with("a name") && bad_name => {
                 diagnostic = diagnostic
                     .help("names have lower-case letters, digits and single `-`, and begin with a letter");
@@ -510,7 +513,8 @@ fn expected(rules: &[Rule]) -> String {
             Rule::integer | Rule::digits => "a number",
             Rule::subject => "`target`",
             Rule::reference => "`$NAME`",
-            Rule::unit | Rule::known_unit => "a unit",
+            // A number may have one; whoever wants a number is told so.
+            Rule::unit | Rule::known_unit => continue,
             Rule::EOI => "the end of the line",
             Rule::key_appliance
             | Rule::key_crate

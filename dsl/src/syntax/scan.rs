@@ -216,6 +216,8 @@ struct Builder<'a> {
     /// Blocks that are open beyond the limit.
     beyond: usize,
     damaged: bool,
+    /// A block has just ended, and its line hasn't.
+    after_block: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -230,6 +232,7 @@ impl<'a> Builder<'a> {
             docs: Vec::new(),
             beyond: 0,
             damaged: false,
+            after_block: false,
         }
     }
 
@@ -242,6 +245,7 @@ impl<'a> Builder<'a> {
         for token in tokens {
             if token.kind == Kind::Newline {
                 (line, line_start, first) = (line + 1, token.end, true);
+                self.after_block &= lists > 0;
                 if lists == 0 {
                     self.flush();
                 }
@@ -269,7 +273,10 @@ impl<'a> Builder<'a> {
                         self.docs.push(token.start..token.end);
                     }
                 }
-                Kind::Separator => self.flush(),
+                Kind::Separator => {
+                    self.flush();
+                    self.after_block = false;
+                }
                 Kind::Open => self.open(token, indent, line, diagnostics),
                 Kind::Close => {
                     self.flush();
@@ -290,6 +297,7 @@ impl<'a> Builder<'a> {
                         ));
                     } else {
                         self.pop();
+                        self.after_block = true;
                     }
                 }
                 Kind::Text | Kind::Broken | Kind::ListOpen | Kind::ListClose => {
@@ -297,6 +305,10 @@ impl<'a> Builder<'a> {
                         Kind::ListOpen => lists += 1,
                         Kind::ListClose => lists = lists.saturating_sub(1),
                         _ => {}
+                    }
+                    let follows = std::mem::take(&mut self.after_block) && self.head.is_none();
+                    if follows && token.kind != Kind::Broken {
+                        self.follows_block(token, diagnostics);
                     }
                     let docs = &mut self.docs;
                     let head = self.head.get_or_insert_with(|| RawEntry {
@@ -306,7 +318,7 @@ impl<'a> Builder<'a> {
                         broken: false,
                     });
                     head.head.end = token.end;
-                    head.broken |= token.kind == Kind::Broken;
+                    head.broken |= follows || token.kind == Kind::Broken;
                 }
             }
         }
@@ -321,6 +333,18 @@ impl<'a> Builder<'a> {
             self.pop();
         }
         Layout { entries: self.entries, damaged: self.damaged }
+    }
+
+    /// Reports an entry on the line on which the block before it ends.
+    fn follows_block(&self, token: &Token, diagnostics: &mut Vec<Diagnostic>) {
+        let place = self.place(token.start, token.end);
+        let found = &self.text[token.start..token.end];
+        let diagnostic =
+            Diagnostic::error(codes::SYNTAX, place, "a new line or a `;` is missing after the block");
+        diagnostics.push(match found {
+            "on" => diagnostic.help("`on` stands before the block: `KIND NAME = COMPONENT on WIRES { … }`"),
+            _ => diagnostic,
+        });
     }
 
     /// Ends the entry that is being read.
@@ -403,7 +427,7 @@ mod tests {
 
     #[test]
     fn entries_and_blocks() {
-        let (shown, codes) = heads("a 1; b [1,\n 2] // c {\nd { e \"}\"; f { } } /* { */ g /* \n */ h\n");
+        let (shown, codes) = heads("a 1; b [1,\n 2] // c {\nd { e \"}\"; f { } }; /* { */ g /* \n */ h\n");
         assert_eq!(shown, "a 1|b [1,\n 2]|d{e \"}\"|f{}}|g /* \n */ h");
         assert!(codes.is_empty());
     }

@@ -117,7 +117,7 @@ pub fn show(plan: &Plan, sources: &SourceMap) -> String {
 
 /// Compares with a file of expected text; `BLESS=1` writes it instead.
 pub fn expect(file: &Path, text: &str) -> Result<(), String> {
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var("BLESS").is_ok_and(|value| value == "1") {
         std::fs::write(file, text).unwrap();
         return Ok(());
     }
