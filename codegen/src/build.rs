@@ -80,13 +80,16 @@ pub struct Built {
     pub warnings: Vec<String>,
 }
 
+/// How many generated crates stay in the cache.
+const KEPT: usize = 32;
+
 /// Builds an image, or a program.
 ///
 /// # Errors
 /// [`Error`].
 pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Error> {
     let expansion = expand(job.plan, job.baked)?;
-    let _lock = job.cache.lock(|| progress(Progress::Waiting))?;
+    let lock = job.cache.lock(|| progress(Progress::Waiting))?;
     if !job.cache.has_sources(job.own) {
         progress(Progress::Unpacking);
     }
@@ -128,6 +131,8 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
         progress(Progress::Compiled { name, done });
     })?;
     progress(Progress::Checking);
+    cache::write(&work.join(cache::STAMP), b"built\n")?;
+    job.cache.prune(&lock, KEPT);
     finish(job, &expansion, &work, made.executable).map(|(image, twin, report, report_path)| Built {
         image,
         twin,

@@ -61,6 +61,9 @@ pub struct Cache {
     root: PathBuf,
 }
 
+/// The file of a generated crate that is written anew by each build.
+pub(crate) const STAMP: &str = ".built";
+
 /// The right to build; given back when dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -173,6 +176,35 @@ impl Cache {
         }
     }
 
+    /// Removes the generated crates that weren't built for the longest time, and what cargo
+    /// made of them, but for the newest `keep`. Each change of an appliance makes one.
+    ///
+    /// What can't be removed stays: the next build tries again.
+    pub(crate) fn prune(&self, _lock: &Lock, keep: usize) {
+        let Ok(entries) = fs::read_dir(self.root.join("work")) else { return };
+        let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        let mut crates: Vec<_> =
+            entries.flatten().map(|entry| (changed(&entry.path().join(STAMP)), entry.path())).collect();
+        crates.sort();
+        let old = crates.len().saturating_sub(keep);
+        for (_, folder) in &crates[..old] {
+            let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
+            let _ = fs::remove_dir_all(folder);
+            if name.is_empty() {
+                continue;
+            }
+            let made = self.target().join(crate::cargo::TRIPLE).join("image");
+            for place in ["", "deps", ".fingerprint", "build"] {
+                for entry in fs::read_dir(made.join(place)).into_iter().flatten().flatten() {
+                    if entry.file_name().to_str().is_some_and(|file| file.replace('_', "-").starts_with(&name)) {
+                        let path = entry.path();
+                        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+                    }
+                }
+            }
+        }
+    }
+
     /// Removes everything in it that builds left, and gives how many bytes that were.
     ///
     /// # Errors
@@ -239,6 +271,25 @@ mod tests {
         assert_eq!(fs::read_dir(cache.root().join("src")).unwrap().count(), 1);
         assert!(cache.clean().unwrap() > 0);
         assert!(!unpacked.exists());
+    }
+
+    #[test]
+    fn old_crates_go_with_what_was_made_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path()).unwrap();
+        let made = cache.target().join(crate::cargo::TRIPLE).join("image/deps");
+        let start = std::time::SystemTime::UNIX_EPOCH;
+        for (age, name) in ["unik-a-1", "unik-b-2", "unik-c-3"].iter().enumerate() {
+            let stamp = cache.work(name).join(STAMP);
+            write(&stamp, b"").unwrap();
+            let time = start + std::time::Duration::from_secs(age as u64);
+            File::options().write(true).open(&stamp).unwrap().set_modified(time).unwrap();
+            write(&made.join(name.replace('-', "_") + "-0123"), b"").unwrap();
+        }
+        let lock = cache.lock(|| {}).unwrap();
+        cache.prune(&lock, 2);
+        assert!(!cache.work("unik-a-1").exists() && !made.join("unik_a_1-0123").exists());
+        assert!(cache.work("unik-b-2").exists() && made.join("unik_c_3-0123").exists());
     }
 
     #[test]

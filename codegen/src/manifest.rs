@@ -118,6 +118,7 @@ struct View {
     appliance: String,
     dependencies: Vec<Line>,
     own: String,
+    runtime: Option<String>,
     machine: bool,
 }
 
@@ -139,6 +140,8 @@ pub fn cargo_toml(plan: &Plan, baked: &BakedSet, expansion: &Expansion, own: &Pa
         appliance: plan.appliance.clone(),
         dependencies: lines,
         own: toml::Value::String(own.to_string_lossy().into_owned()).to_string(),
+        runtime: (!plan.crates.is_empty())
+            .then(|| toml::Value::String(own.join("runtime").to_string_lossy().into_owned()).to_string()),
         machine: plan.target == Target::Machine,
     })
 }
