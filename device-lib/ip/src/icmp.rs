@@ -1,13 +1,13 @@
 //! ICMP (RFC 792): answers to echo requests, and errors about ports that nobody has.
 
-#[cfg(feature = "udp")]
+#[cfg(any(feature = "udp", feature = "dhcp"))]
 use smoltcp::wire::IpProtocol;
 use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, checksum};
 use unik::interface::{Entropy, Frames};
 use unik::time::{Duration, Instant};
 
 use crate::lower::{Lower, PacketIn};
-#[cfg(feature = "udp")]
+#[cfg(any(feature = "udp", feature = "dhcp"))]
 use crate::lower::IPV4_HEADER;
 
 /// The most error messages in a second (RFC 1812, section 4.3.2.8).
@@ -15,7 +15,7 @@ const ERRORS_PER_SECOND: u32 = 100;
 /// Bytes of an ICMP header.
 const HEADER: usize = 8;
 /// Destination unreachable, port unreachable.
-#[cfg(feature = "udp")]
+#[cfg(any(feature = "udp", feature = "dhcp"))]
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
 
 /// What is sent about others' packets, within bounds.
@@ -53,7 +53,7 @@ impl Icmp {
     }
 
     /// Tells the sender of `packet` that nobody has the port.
-    #[cfg(feature = "udp")]
+    #[cfg(any(feature = "udp", feature = "dhcp"))]
     pub fn port_unreachable<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
