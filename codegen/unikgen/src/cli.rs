@@ -124,7 +124,9 @@ Examples:
     #[command(after_help = format!("\
 Every port that a service listens on is published on 127.0.0.1; a port below 1024 on 8000 + \
 port (80 on 8080, 443 on 8443) or the next that is free. Connections are served once the \
-appliance says that it is ready; only then are the addresses printed. Ctrl-C stops it.
+appliance says that it is ready; only then are the addresses printed. QEMU's network is closed \
+to everything else, unless a UDP port is published: then the appliance can reach out. Ctrl-C \
+stops it.
 
 Examples:
   unikgen run

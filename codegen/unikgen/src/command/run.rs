@@ -212,6 +212,18 @@ impl Prepared {
                 ),
             );
         }
+        let is_machine = self.choice.monitor != Monitor::Process;
+        for network in self
+            .needs
+            .networks
+            .iter()
+            .filter(|network| is_machine && qemu::is_open(&network.instance, &self.published))
+        {
+            ui.hint(&format!(
+                "publishing UDP opens `{}`: the appliance can reach what this machine can; with --tap, or TCP ports only, it can't",
+                network.instance
+            ));
+        }
         if let Some(port) = args.gdb {
             ui.say(
                 "gdb",

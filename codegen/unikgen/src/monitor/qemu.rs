@@ -146,8 +146,12 @@ fn user_back_end(
     at: usize,
     published: &[Published],
 ) -> anyhow::Result<String> {
-    // Without `restrict` the guest could reach everything that listens on this host's loopback.
-    let mut text = format!("user,id=n{at},ipv6=off,restrict=on");
+    let name = network.map_or("", |network| network.instance.as_str());
+    // Without `restrict` the guest can reach everything that listens on this host's loopback.
+    // With it, QEMU's network drops every datagram of the guest's, also the answers to those
+    // that come in by a published port.
+    let restrict = if is_open(name, published) { "off" } else { "on" };
+    let mut text = format!("user,id=n{at},ipv6=off,restrict={restrict}");
     let address = network.and_then(|network| network.address);
     if let Some((address, prefix, gateway)) = address {
         let Some(plan) = UserNet::around(address, prefix, gateway) else {
@@ -160,7 +164,6 @@ fn user_back_end(
         };
         text = format!("{text},net={}/{prefix},host={},dns={}", plan.net, plan.host, plan.dns);
     }
-    let name = network.map_or("", |network| network.instance.as_str());
     for published in published.iter().filter(|published| published.to.network == name) {
         let IpAddr::V4(host) = published.host.ip() else {
             return Err(exit::usage(format!(
@@ -180,6 +183,13 @@ fn user_back_end(
         );
     }
     Ok(text)
+}
+
+/// Whether QEMU's user network for `network` has to be open to the outside.
+pub fn is_open(network: &str, published: &[Published]) -> bool {
+    published
+        .iter()
+        .any(|published| published.to.network == network && published.to.protocol == Protocol::Udp)
 }
 
 /// The addresses of QEMU's user network around a guest with a fixed one.
@@ -343,6 +353,18 @@ mod tests {
             [Published { host: "127.0.0.1:8080".parse().unwrap(), to: listening(), chosen: true }];
         let text = line(&needs, &launch(Net::User(&published))).unwrap();
         assert!(text.contains("user,id=n0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:8080-:80 "), "{text}");
+    }
+
+    #[test]
+    fn only_publishing_udp_opens_the_network() {
+        let udp = Listening { protocol: Protocol::Udp, ..listening() };
+        let published = [Published { host: "127.0.0.1:5353".parse().unwrap(), to: udp, chosen: true }];
+        let text = line(&needs(), &launch(Net::User(&published))).unwrap();
+        assert!(
+            text.contains(",restrict=off,") && text.contains("hostfwd=udp:127.0.0.1:5353-10.0.2.15:80"),
+            "{text}"
+        );
+        assert!(!is_open("dmz", &published));
     }
 
     #[test]
