@@ -138,7 +138,7 @@ fn every_listened_port_is_published_and_told() {
     let said = setup.run(&[]);
     assert_eq!(said.code, 0, "{said:?}");
     // 8080, or the next that is free here.
-    assert!(said.err.contains("publishing: port 80 of site on 127.0.0.1:8"), "{}", said.err);
+    assert!(said.err.contains("publishing: port 80/tcp of site on 127.0.0.1:8"), "{}", said.err);
     assert!(said.err.contains("ready: http://127.0.0.1:8"), "{}", said.err);
 }
 

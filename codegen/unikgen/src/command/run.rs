@@ -207,8 +207,13 @@ impl Prepared {
             ui.say(
                 "publishing",
                 &format!(
-                    "port {} of {} on {}; --publish PORT:{} chooses another",
-                    to.port, to.service, published.host, to.port
+                    "port {}/{} of {} on {}; --publish PORT:{}{} chooses another",
+                    to.port,
+                    to.protocol.word(),
+                    to.service,
+                    published.host,
+                    to.port,
+                    if to.protocol == publish::Protocol::Udp { "/udp" } else { "" },
                 ),
             );
         }
