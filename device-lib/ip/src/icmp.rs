@@ -76,7 +76,6 @@ impl Icmp {
         });
     }
 
-    #[cfg_attr(not(feature = "udp"), expect(dead_code, reason = "only UDP sends errors"))]
     fn may_send(&mut self, now: Instant) -> bool {
         if now.since(self.second) >= Duration::from_secs(1) {
             (self.second, self.sent) = (now, 0);

@@ -57,7 +57,6 @@ impl<F: Frames, E: Entropy> Handle<F, E> {
 pub(crate) struct Stack<F: Frames, E: Entropy> {
     pub lower: Lower<F, E>,
     instance: &'static str,
-    #[cfg_attr(not(any(feature = "tcp", feature = "udp")), expect(dead_code))]
     listens: &'static [Listen],
     driver: Option<Waker>,
     #[cfg(feature = "icmp")]
