@@ -4,7 +4,6 @@
 //! background by asking again. Nothing waits in the table: who needs an address that isn't
 //! known yet is told so, and told again when something has changed.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -42,6 +41,7 @@ pub(crate) enum Answer {
 
 #[derive(Debug)]
 struct Entry {
+    address: Ipv4Addr,
     mac: Option<Mac>,
     /// When it was last heard of.
     confirmed: Instant,
@@ -57,7 +57,8 @@ struct Entry {
 /// The neighbours on one link.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
-    entries: BTreeMap<Ipv4Addr, Entry>,
+    /// Ordered by their addresses.
+    entries: Vec<Entry>,
     asking: Vec<Ipv4Addr>,
 }
 
@@ -103,19 +104,21 @@ impl Arp {
 impl Neighbours {
     /// The station of `address`; asks for it if need be.
     pub fn lookup(&mut self, address: Ipv4Addr, now: Instant) -> Answer {
-        if !self.entries.contains_key(&address) && self.asking.len() >= ASKING {
+        let place = match self.place(address) {
+            Ok(place) => place,
             // Asking for more would let a flood of addresses grow the table.
-            return Answer::Silent;
-        }
-        self.make_room(address);
-        let entry = self.entries.entry(address).or_insert(Entry {
-            mac: None,
-            confirmed: now,
-            used: now,
-            doubted: false,
-            tries: 0,
-            next: now,
-        });
+            Err(_) if self.asking.len() >= ASKING => return Answer::Silent,
+            Err(_) => self.insert(Entry {
+                address,
+                mac: None,
+                confirmed: now,
+                used: now,
+                doubted: false,
+                tries: 0,
+                next: now,
+            }),
+        };
+        let entry = &mut self.entries[place];
         entry.used = now;
         let is_asked = self.asking.contains(&address);
         let must_ask = match entry.mac {
@@ -137,13 +140,15 @@ impl Neighbours {
     /// Remembers that `address` is at `mac`; a new entry only if `create`. Says whether
     /// somebody may have waited for it.
     pub fn learn(&mut self, address: Ipv4Addr, mac: Mac, create: bool, now: Instant) -> bool {
-        if create {
-            self.make_room(address);
-        } else if !self.entries.contains_key(&address) {
-            return false;
+        let fresh =
+            Entry { address, mac: Some(mac), confirmed: now, used: now, doubted: false, tries: 0, next: now };
+        match self.place(address) {
+            Ok(place) => self.entries[place] = fresh,
+            Err(_) if create => {
+                self.insert(fresh);
+            }
+            Err(_) => return false,
         }
-        let fresh = Entry { mac: Some(mac), confirmed: now, used: now, doubted: false, tries: 0, next: now };
-        self.entries.insert(address, fresh);
         let before = self.asking.len();
         self.asking.retain(|asked| *asked != address);
         before != self.asking.len()
@@ -152,7 +157,8 @@ impl Neighbours {
     /// A packet of `address` came from `mac`. That proves nothing, but if we have it at another
     /// station, it is time to ask again: somebody may have lied to us, or the host has moved.
     pub fn saw(&mut self, address: Ipv4Addr, mac: Mac) {
-        if let Some(entry) = self.entries.get_mut(&address)
+        if let Ok(place) = self.place(address)
+            && let entry = &mut self.entries[place]
             && entry.mac.is_some_and(|known| known != mac)
         {
             entry.doubted = true;
@@ -164,7 +170,8 @@ impl Neighbours {
         let mut given_up = false;
         let entries = &mut self.entries;
         self.asking.retain(|address| {
-            let Some(entry) = entries.get_mut(address) else { return false };
+            let Ok(place) = entries.binary_search_by_key(address, |entry| entry.address) else { return false };
+            let entry = &mut entries[place];
             if entry.next > now {
                 return true;
             }
@@ -186,7 +193,7 @@ impl Neighbours {
 
     /// When [`poll`](Self::poll) has something to do next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.asking.iter().filter_map(|address| Some(self.entries.get(address)?.next)).min()
+        self.asking.iter().filter_map(|address| Some(self.entries[self.place(*address).ok()?].next)).min()
     }
 
     /// Forgets everybody: the network has changed.
@@ -195,15 +202,22 @@ impl Neighbours {
         self.asking.clear();
     }
 
-    fn make_room(&mut self, address: Ipv4Addr) {
-        if self.entries.len() < CAPACITY || self.entries.contains_key(&address) {
-            return;
+    fn place(&self, address: Ipv4Addr) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&address, |entry| entry.address)
+    }
+
+    /// Adds a new entry, at the cost of the one that was used least recently if need be.
+    fn insert(&mut self, entry: Entry) -> usize {
+        if self.entries.len() >= CAPACITY {
+            let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.used);
+            if let Some((oldest, _)) = oldest {
+                let gone = self.entries.remove(oldest).address;
+                self.asking.retain(|asked| *asked != gone);
+            }
         }
-        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
-        if let Some(oldest) = oldest {
-            self.entries.remove(&oldest);
-            self.asking.retain(|asked| *asked != oldest);
-        }
+        let place = self.place(entry.address).unwrap_or_else(|place| place);
+        self.entries.insert(place, entry);
+        place
     }
 }
 

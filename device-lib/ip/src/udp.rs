@@ -1,6 +1,6 @@
 //! UDP (RFC 768): bound ports with bounded queues.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -20,18 +20,20 @@ const FIRST_EPHEMERAL: u16 = 49152;
 /// How many ports are tried for a client.
 const EPHEMERAL_TRIES: u32 = 64;
 /// The most ports that clients have at one time.
-const MOST_PORTS: usize = 1024;
+const MOST_PORTS: usize = 256;
 
 /// The bound ports.
 #[derive(Debug)]
 pub(crate) struct Ports {
-    ports: BTreeMap<u16, Port>,
+    /// Few: a list is searched faster than anything else.
+    ports: Vec<Port>,
     /// Bytes that each may keep.
     limit: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Port {
+    number: u16,
     queue: VecDeque<(SocketAddrV4, Vec<u8>)>,
     bytes: usize,
     waker: Option<Waker>,
@@ -47,7 +49,11 @@ pub(crate) enum Delivery {
 
 impl Ports {
     pub fn new(limit: usize) -> Self {
-        Ports { ports: BTreeMap::new(), limit }
+        Ports { ports: Vec::new(), limit }
+    }
+
+    fn find(&mut self, number: u16) -> Option<&mut Port> {
+        self.ports.iter_mut().find(|port| port.number == number)
     }
 
     /// Puts a datagram into the queue of its port; drops and counts what has no room.
@@ -57,10 +63,11 @@ impl Ports {
         from: Ipv4Addr,
         datagram: &Datagram<'_>,
     ) -> Delivery {
-        let Some(port) = self.ports.get_mut(&datagram.to_port) else { return Delivery::NoPort };
+        let limit = self.limit;
+        let Some(port) = self.find(datagram.to_port) else { return Delivery::NoPort };
         let cost = datagram.data.len() + OVERHEAD;
         let mut data = Vec::new();
-        let room = port.bytes + cost <= self.limit
+        let room = port.bytes + cost <= limit
             && data.try_reserve_exact(datagram.data.len()).is_ok()
             && port.queue.try_reserve(1).is_ok();
         if !room {
@@ -77,7 +84,7 @@ impl Ports {
     }
 
     fn poll_receive(&mut self, number: u16, buffer: &mut [u8], cx: &Context<'_>) -> Poll<(usize, SocketAddr)> {
-        let Some(port) = self.ports.get_mut(&number) else { return Poll::Pending };
+        let Some(port) = self.find(number) else { return Poll::Pending };
         let Some((from, data)) = port.queue.pop_front() else {
             port.waker = Some(cx.waker().clone());
             return Poll::Pending;
@@ -102,18 +109,18 @@ impl<F: Frames, E: Entropy> Udp for Handle<F, E> {
             0 => (0..EPHEMERAL_TRIES)
                 .filter_map(|_| stack.lower.random())
                 .map(|random| FIRST_EPHEMERAL | random as u16)
-                .find(|port| !stack.udp.ports.contains_key(port))
+                .find(|number| stack.udp.ports.iter().all(|port| port.number != *number))
                 .ok_or(BindError::Resources)?,
             port => port,
         };
-        let ports = &mut stack.udp.ports;
-        if ports.contains_key(&port) {
+        if stack.udp.find(port).is_some() {
             return Err(BindError::InUse);
         }
+        let ports = &mut stack.udp.ports;
         if ports.len() >= MOST_PORTS {
             return Err(BindError::Resources);
         }
-        ports.insert(port, Port::default());
+        ports.push(Port { number: port, queue: VecDeque::new(), bytes: 0, waker: None });
         Ok(Socket { shared: shared.clone(), port })
     }
 }
@@ -172,6 +179,6 @@ impl<F: Frames, E: Entropy> UdpSocket for Socket<F, E> {
 
 impl<F: Frames, E: Entropy> Drop for Socket<F, E> {
     fn drop(&mut self) {
-        self.shared.borrow_mut().udp.ports.remove(&self.port);
+        self.shared.borrow_mut().udp.ports.retain(|port| port.number != self.port);
     }
 }

@@ -2,6 +2,7 @@
 //! TIME-WAIT. A new entry pushes out the oldest when the table is full.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use unik::time::{Duration, Instant};
 
@@ -28,7 +29,11 @@ pub(crate) struct TimeWait {
 /// Entries by connection, with a bound on their number and their age.
 #[derive(Debug)]
 pub(crate) struct Bounded<T> {
-    entries: BTreeMap<Key, (u64, T)>,
+    /// Where the entry of a connection is. The same type of map as that of the connections with
+    /// buffers, so that an image holds its code once.
+    places: BTreeMap<Key, u32>,
+    entries: Vec<(u64, T)>,
+    free: Vec<u32>,
     /// In the order of their insertion; those that are gone or were replaced stay for a while.
     order: VecDeque<(u64, Key, Instant)>,
     count: u64,
@@ -39,28 +44,44 @@ pub(crate) struct Bounded<T> {
 impl<T: Copy> Bounded<T> {
     /// At most `capacity` entries, none older than `age`.
     pub fn new(capacity: usize, age: Duration) -> Self {
-        Bounded { entries: BTreeMap::new(), order: VecDeque::new(), count: 0, capacity, age }
+        let (places, order) = (BTreeMap::new(), VecDeque::new());
+        Bounded { places, entries: Vec::new(), free: Vec::new(), order, count: 0, capacity, age }
     }
 
     pub fn find(&self, key: &Key) -> Option<T> {
-        self.entries.get(key).map(|(_, entry)| *entry)
+        self.places.get(key).map(|place| self.entries[*place as usize].1)
     }
 
-    pub fn remove(&mut self, key: &Key) -> Option<T> {
-        self.entries.remove(key).map(|(_, entry)| entry)
+    /// Removes the entry of `key`, if there is one.
+    pub fn remove(&mut self, key: &Key) {
+        if let Some(place) = self.places.remove(key) {
+            self.free.push(place);
+        }
     }
 
     /// Adds or replaces an entry; `true` if the oldest had to go for it.
     pub fn insert(&mut self, key: Key, entry: T, now: Instant) -> bool {
         self.expire(now);
         self.count += 1;
-        self.entries.insert(key, (self.count, entry));
-        self.order.push_back((self.count, key, now + self.age));
+        self.remove(&key);
         let mut evicted = false;
-        while self.entries.len() > self.capacity {
+        while self.places.len() >= self.capacity {
             evicted = true;
             self.drop_oldest();
         }
+        let numbered = (self.count, entry);
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.entries[place as usize] = numbered;
+                place
+            }
+            None => {
+                self.entries.push(numbered);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        self.places.insert(key, place);
+        self.order.push_back((self.count, key, now + self.age));
         // Entries that were removed early leave their place in the order behind.
         while self.order.len() > 2 * self.capacity {
             self.drop_oldest();
@@ -81,24 +102,30 @@ impl<T: Copy> Bounded<T> {
     }
 
     pub fn clear(&mut self) {
+        self.places.clear();
         self.entries.clear();
+        self.free.clear();
         self.order.clear();
     }
 
-    pub fn retain(&mut self, keep: impl Fn(&Key) -> bool) {
-        self.entries.retain(|key, _| keep(key));
+    /// Removes the entries of a port of ours.
+    pub fn remove_port(&mut self, port: u16) {
+        let gone: Vec<Key> = self.places.keys().filter(|key| key.port == port).copied().collect();
+        for key in gone {
+            self.remove(&key);
+        }
     }
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.places.len()
     }
 
     fn drop_oldest(&mut self) {
         if let Some((number, key, _)) = self.order.pop_front()
-            && self.entries.get(&key).is_some_and(|(current, _)| *current == number)
+            && self.places.get(&key).is_some_and(|place| self.entries[*place as usize].0 == number)
         {
-            self.entries.remove(&key);
+            self.remove(&key);
         }
     }
 }

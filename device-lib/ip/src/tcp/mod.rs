@@ -6,8 +6,9 @@ mod flow;
 mod segment;
 mod stream;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::task::Waker;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -40,6 +41,8 @@ const CONNECT: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(60);
 /// Segments that one connection sends before the others have their turn.
 const BURST: usize = 64;
+/// How many timers that count no more may lie around beside as many as there are connections.
+const SWEEP: usize = 64;
 /// When to look again at a connection that says "now" but sends nothing.
 const LATER: Duration = Duration::from_millis(10);
 /// How many ports are tried for a connection of ours.
@@ -57,10 +60,11 @@ pub(crate) struct Tcp {
     /// Half-open connections whose SYN-ACK found no room in the transmit ring.
     unanswered: VecDeque<(Key, Mac)>,
     time_wait: Bounded<TimeWait>,
-    listeners: BTreeMap<u16, Backlog>,
+    listeners: Vec<Backlog>,
     /// Connections with something to do, in the order of their turns.
     dirty: VecDeque<u32>,
-    timers: BTreeSet<(Instant, u32)>,
+    /// An entry counts if it is the timer of its connection; others are swept out now and then.
+    timers: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Connections whose peer's station isn't known yet.
     waiting: Vec<u32>,
     budget: Budget,
@@ -70,8 +74,9 @@ pub(crate) struct Tcp {
 }
 
 /// A port that a service listens on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Backlog {
+    port: u16,
     ready: VecDeque<u32>,
     waker: Option<Waker>,
 }
@@ -89,9 +94,9 @@ impl Tcp {
             half_open: Bounded::new(HALF_OPEN, HALF_OPEN_AGE),
             unanswered: VecDeque::new(),
             time_wait: Bounded::new(TIME_WAIT, TIME_WAIT_AGE),
-            listeners: BTreeMap::new(),
+            listeners: Vec::new(),
             dirty: VecDeque::new(),
-            timers: BTreeSet::new(),
+            timers: BinaryHeap::new(),
             waiting: Vec::new(),
             budget: Budget::new(options.tcp_memory, options.tcp_buffer),
             most: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
@@ -153,7 +158,7 @@ impl Tcp {
         now: Instant,
     ) {
         let is_request = segment.syn && segment.acknowledgement.is_none();
-        if !is_request || !self.listeners.contains_key(&segment.key.port) {
+        if !is_request || self.backlog(segment.key.port).is_none() {
             lower.link.counters.tcp_refused += 1;
             self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
             return;
@@ -245,7 +250,7 @@ impl Tcp {
             self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
             return;
         }
-        if self.listeners.get(&key.port).is_none_or(|backlog| backlog.ready.len() >= BACKLOG) {
+        if self.backlog(key.port).is_none_or(|backlog| backlog.ready.len() >= BACKLOG) {
             // It stays half-open: the peer will try again.
             lower.link.counters.backlog_full += 1;
             return;
@@ -267,7 +272,7 @@ impl Tcp {
             return;
         }
         self.feed(lower, slot, packet, false, now);
-        if let Some(backlog) = self.listeners.get_mut(&key.port) {
+        if let Some(backlog) = self.backlog(key.port) {
             backlog.ready.push_back(slot);
             if let Some(waker) = backlog.waker.take() {
                 waker.wake();
@@ -333,7 +338,7 @@ impl Tcp {
                 !self.table.contains_key(key)
                     && self.half_open.find(key).is_none()
                     && self.time_wait.find(key).is_none()
-                    && !self.listeners.contains_key(&key.port)
+                    && self.listeners.iter().all(|backlog| backlog.port != key.port)
             })
             .ok_or(ConnectError::Resources)?;
         let seed = lower.random().ok_or(ConnectError::Resources)?;
@@ -361,15 +366,17 @@ impl Tcp {
         if neighbours_changed {
             self.dirty.extend(self.waiting.drain(..));
         }
-        while let Some(&(deadline, slot)) = self.timers.first() {
+        while let Some(&Reverse((deadline, slot))) = self.timers.peek() {
             if deadline > now {
                 break;
             }
-            self.timers.pop_first();
-            if let Some(flow) = self.flows.get(slot) {
+            self.timers.pop();
+            if let Some(flow) = self.flows.get(slot)
+                && flow.timer == Some(deadline)
+            {
                 flow.timer = None;
+                self.mark(slot);
             }
-            self.mark(slot);
         }
         // Those that are marked meanwhile have their turn the next time.
         for _ in 0..self.dirty.len() {
@@ -452,7 +459,7 @@ impl Tcp {
 
     /// When [`send`](Self::send) has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let timer = self.timers.first().map(|(deadline, _)| *deadline);
+        let timer = self.timers.peek().map(|Reverse((deadline, _))| *deadline);
         [timer, self.half_open.next_deadline(), self.time_wait.next_deadline()].into_iter().flatten().min()
     }
 
@@ -472,6 +479,11 @@ impl Tcp {
         self.engine.set_address(lower.addressing.map(|own| own.address));
     }
 
+    /// What waits on a port, if a service listens there. An appliance has few of them.
+    fn backlog(&mut self, port: u16) -> Option<&mut Backlog> {
+        self.listeners.iter_mut().find(|backlog| backlog.port == port)
+    }
+
     /// Puts a connection into the queue of those with something to do.
     fn mark(&mut self, slot: u32) {
         if let Some(flow) = self.flows.get(slot)
@@ -485,15 +497,17 @@ impl Tcp {
     /// where it is: to look too early costs less than to move it with every segment.
     fn schedule(&mut self, slot: u32, deadline: Option<Instant>) {
         let (Some(flow), Some(deadline)) = (self.flows.get(slot), deadline) else { return };
-        match flow.timer {
-            Some(timer) if timer <= deadline => return,
-            Some(timer) => {
-                self.timers.remove(&(timer, slot));
-            }
-            None => {}
+        if flow.timer.is_some_and(|timer| timer <= deadline) {
+            return;
         }
         flow.timer = Some(deadline);
-        self.timers.insert((deadline, slot));
+        self.timers.push(Reverse((deadline, slot)));
+        if self.timers.len() > 2 * self.flows.len() + SWEEP {
+            let flows = &mut self.flows;
+            self.timers.retain(|Reverse((deadline, slot))| {
+                flows.get(*slot).is_some_and(|flow| flow.timer == Some(*deadline))
+            });
+        }
     }
 
     /// A connection has ended: no segment is its any more. Its holder may still read what it
@@ -503,14 +517,12 @@ impl Tcp {
         if core::mem::replace(&mut flow.over, true) {
             return;
         }
-        let (key, owner, sent, timer) = (flow.key, flow.owner, flow.sent, flow.timer.take());
+        flow.timer = None;
+        let (key, owner, sent) = (flow.key, flow.owner, flow.sent);
         let in_time_wait = flow.state() == State::TimeWait;
         if !in_time_wait {
             // Wakes who waits for it.
             flow.socket().abort();
-        }
-        if let Some(timer) = timer {
-            self.timers.remove(&(timer, slot));
         }
         if self.table.get(&key) == Some(&slot) {
             self.table.remove(&key);
@@ -526,9 +538,6 @@ impl Tcp {
     /// Forgets a connection at once.
     fn free(&mut self, slot: u32) {
         let Some(flow) = self.flows.remove(slot) else { return };
-        if let Some(timer) = flow.timer {
-            self.timers.remove(&(timer, slot));
-        }
         if self.table.get(&flow.key) == Some(&slot) {
             self.table.remove(&flow.key);
         }
@@ -553,8 +562,9 @@ impl Tcp {
 
     /// Closes a port: what was not accepted is reset.
     fn unlisten(&mut self, port: u16) {
-        let Some(backlog) = self.listeners.remove(&port) else { return };
-        self.half_open.retain(|key| key.port != port);
+        let Some(place) = self.listeners.iter().position(|backlog| backlog.port == port) else { return };
+        let backlog = self.listeners.swap_remove(place);
+        self.half_open.remove_port(port);
         for slot in backlog.ready {
             self.abandon(slot);
         }
@@ -577,9 +587,10 @@ impl Tcp {
 
     /// Nothing of any connection is left, but what TIME-WAIT remembers.
     pub fn assert_clean(&self) {
-        assert_eq!((self.flows.len(), self.table.len(), self.timers.len()), (0, 0, 0));
+        assert_eq!((self.flows.len(), self.table.len()), (0, 0));
+        assert!(self.timers.len() <= 2 * self.most.min(2000) + SWEEP + 1);
         assert_eq!((self.budget.used(), self.waiting.len()), (0, 0));
-        assert!(self.listeners.values().all(|backlog| backlog.ready.is_empty()));
+        assert!(self.listeners.iter().all(|backlog| backlog.ready.is_empty()));
     }
 }
 

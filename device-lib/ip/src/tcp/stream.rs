@@ -1,5 +1,6 @@
 //! Listeners and connections, as services hold them.
 
+use alloc::collections::VecDeque;
 use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr, SocketAddrV4};
 use core::task::{Context, Poll};
@@ -23,10 +24,10 @@ impl<F: Frames, E: Entropy> unik::interface::Tcp for Handle<F, E> {
         if !stack.is_declared(Protocol::Tcp, port) {
             return Err(ListenError::NotDeclared);
         }
-        if stack.tcp.listeners.contains_key(&port) {
+        if stack.tcp.backlog(port).is_some() {
             return Err(ListenError::InUse);
         }
-        stack.tcp.listeners.insert(port, Backlog::default());
+        stack.tcp.listeners.push(Backlog { port, ready: VecDeque::new(), waker: None });
         Ok(Listener { shared: self.shared().clone(), port })
     }
 
@@ -60,7 +61,7 @@ impl<F: Frames, E: Entropy> Listener<F, E> {
         let mut stack = self.shared.borrow_mut();
         let tcp = &mut stack.tcp;
         loop {
-            let Some(backlog) = tcp.listeners.get_mut(&self.port) else { return Poll::Pending };
+            let Some(backlog) = tcp.backlog(self.port) else { return Poll::Pending };
             let Some(slot) = backlog.ready.pop_front() else {
                 backlog.waker = Some(cx.waker().clone());
                 return Poll::Pending;
