@@ -23,13 +23,16 @@ use crate::Error;
 pub struct Sources {
     /// Names this version of them.
     pub hash: String,
-    files: fn() -> io::Result<Vec<(PathBuf, Vec<u8>)>>,
+    files: Unpack,
 }
+
+/// Gives files: path, relative, and bytes.
+pub type Unpack = fn() -> io::Result<Vec<(PathBuf, Vec<u8>)>>;
 
 impl Sources {
     /// Sources that `files` unpacks from `packed`.
     #[must_use]
-    pub fn new(packed: &[u8], files: fn() -> io::Result<Vec<(PathBuf, Vec<u8>)>>) -> Self {
+    pub fn new(packed: &[u8], files: Unpack) -> Self {
         Sources { hash: short_hash(packed), files }
     }
 
