@@ -184,7 +184,7 @@ fn taps(needs: &Needs, args: &Run) -> anyhow::Result<Vec<(String, String)>> {
         if tap.is_empty() || tap.len() > 15 || tap.contains([',', '/', ' ', ':']) {
             return Err(exit::usage(format!("--tap {given}: `{tap}` is no name of an interface")));
         }
-        if !Path::new("/sys/class/net").join(&tap).exists() {
+        if !is_interface(&tap) {
             return Err(exit::environment(format!(
                 "there is no interface `{tap}`; make it with: sudo ip tuntap add dev {tap} mode tap user \"$USER\" && sudo ip link set {tap} up"
             )));
@@ -195,6 +195,14 @@ fn taps(needs: &Needs, args: &Run) -> anyhow::Result<Vec<(String, String)>> {
         taps.push((network, tap));
     }
     Ok(taps)
+}
+
+/// Whether our network namespace has this interface; `/sys` may be another one's.
+fn is_interface(name: &str) -> bool {
+    // Where it can't be told, QEMU will.
+    std::fs::read_to_string("/proc/self/net/dev").map_or(true, |table| {
+        table.lines().any(|line| line.split(':').next().unwrap_or_default().trim() == name)
+    })
 }
 
 impl Prepared {
