@@ -53,6 +53,8 @@ mod datagram;
 #[cfg(feature = "dhcp")]
 mod dhcp;
 mod driver;
+#[cfg(all(test, feature = "tcp", feature = "udp", feature = "dhcp", feature = "icmp"))]
+mod fuzz;
 #[cfg(feature = "icmp")]
 mod icmp;
 mod link;
