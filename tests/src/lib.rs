@@ -88,6 +88,22 @@ pub fn build(file: &Path, arguments: &[&str]) -> PathBuf {
     image
 }
 
+/// Copies the files of `from`, and those below it, into `to`.
+///
+/// # Panics
+/// When one can't be read or written.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("the folder is there").flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_folder(&source, &target);
+        } else {
+            std::fs::copy(&source, &target).expect("a copy");
+        }
+    }
+}
+
 /// One of the examples.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {

@@ -6,7 +6,7 @@ use std::process::Command;
 use unik_tests::client::{curl, get};
 use unik_tests::machine::{Machine, microvms};
 use unik_tests::running::{Running, free_port};
-use unik_tests::{example, scratch, unikgen_command};
+use unik_tests::{copy_folder, example, scratch, unikgen_command};
 
 #[test]
 fn counts_in_a_machine_and_in_a_process() {
@@ -29,14 +29,7 @@ fn counts_in_a_machine_and_in_a_process() {
 fn plain_cargo_checks_tests_and_runs_it_away_from_the_repository() {
     let folder = scratch();
     let here = folder.path().join("counter");
-    for part in ["src", ""] {
-        std::fs::create_dir_all(here.join(part)).expect("a folder");
-        for entry in std::fs::read_dir(example("counter").join(part)).expect("the example").flatten() {
-            if entry.path().is_file() {
-                std::fs::copy(entry.path(), here.join(part).join(entry.file_name())).expect("a copy");
-            }
-        }
-    }
+    copy_folder(&example("counter"), &here);
     let sync = unikgen_command().arg("sync").current_dir(&here).output().expect("unikgen runs");
     assert!(sync.status.success(), "sync: {}", String::from_utf8_lossy(&sync.stderr));
     for arguments in [&["check", "--all-targets", "--quiet"][..], &["test", "--quiet"]] {
