@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde::Deserialize;
 
@@ -134,7 +134,7 @@ impl Cargo {
         let status = child.wait().map_err(|error| self.failed(error))?;
         let stderr = stderr.join().unwrap_or_default();
         if !status.success() {
-            return Err(read.into_error(&stderr));
+            return Err(read.into_error(&stderr, status));
         }
         let executable = read.executable.ok_or_else(|| Error::Cargo { output: "cargo made no binary".into() })?;
         Ok(Made { executable, fresh: read.fresh, warnings: read.warnings })
@@ -181,7 +181,7 @@ impl Messages {
         }
     }
 
-    fn into_error(self, stderr: &str) -> Error {
+    fn into_error(self, stderr: &str, status: ExitStatus) -> Error {
         if let Some(package) = self.leaks_std {
             return Error::NeedsStd { package };
         }
@@ -192,6 +192,8 @@ impl Messages {
         } else {
             self.errors.concat()
         };
+        // Out of memory, or ended by somebody: it had no time for a word.
+        let output = if output.trim().is_empty() { format!("cargo ended with {status}") } else { output };
         Error::Cargo { output: output.trim_end().into() }
     }
 }
@@ -261,7 +263,7 @@ mod tests {
         let mut messages = Messages::default();
         messages.take("no json", &build, &mut |_, _| {});
         messages.take(&line.to_string(), &build, &mut |_, _| {});
-        let error = messages.into_error("").to_string();
+        let error = messages.into_error("", ExitStatus::default()).to_string();
         assert!(error.contains("`leaky` needs the Rust standard library"), "{error}");
     }
 }

@@ -10,9 +10,13 @@ use std::time::Duration;
 /// # Panics
 /// When curl isn't installed.
 pub fn curl(arguments: &[&str]) -> (String, bool) {
-    let output =
-        Command::new("curl").args(["-sS", "--max-time", "20"]).args(arguments).output().expect("curl is installed");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "20"])
+        .args(arguments)
+        .output()
+        .expect("curl is installed");
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (text, output.status.success())
 }
 

@@ -76,8 +76,14 @@ pub fn build(file: &Path, arguments: &[&str]) -> PathBuf {
     std::fs::create_dir_all(&folder).expect("a folder for images");
     let key = format!("{name}-{}", arguments.join("-").replace(['/', '=', ' '], "_"));
     let image = folder.join(key);
-    let output =
-        unikgen_command().arg("build").arg(file).arg("-o").arg(&image).args(arguments).output().expect("unikgen runs");
+    let output = unikgen_command()
+        .arg("build")
+        .arg(file)
+        .arg("-o")
+        .arg(&image)
+        .args(arguments)
+        .output()
+        .expect("unikgen runs");
     assert!(
         output.status.success(),
         "unikgen build {} failed:\n{}{}",
@@ -86,6 +92,22 @@ pub fn build(file: &Path, arguments: &[&str]) -> PathBuf {
         String::from_utf8_lossy(&output.stderr)
     );
     image
+}
+
+/// The unstripped twin of an image that [`build`] built: the cache keeps it beside its own
+/// copy of the image.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn twin(image: &Path) -> PathBuf {
+    let bytes = std::fs::read(image).expect("the image is there");
+    let works = std::fs::read_dir(cache().join("work")).expect("the cache has builds").flatten();
+    works
+        .map(|work| work.path())
+        .find(|work| std::fs::read(work.join("image.elf")).is_ok_and(|other| other == bytes))
+        .map(|work| work.join("image.twin.elf"))
+        .expect("the cache keeps the image")
 }
 
 /// Copies the files of `from`, and those below it, into `to`.

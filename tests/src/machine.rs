@@ -65,10 +65,7 @@ pub fn accelerators() -> &'static [&'static str] {
 /// Every virtual machine there is: accelerator × kind.
 pub fn machines() -> Vec<Machine> {
     let kinds = ["microvm", "microvm-pcie", "q35"];
-    accelerators()
-        .iter()
-        .flat_map(|&accel| kinds.map(|kind| Machine { accel: Some(accel), kind }))
-        .collect()
+    accelerators().iter().flat_map(|&accel| kinds.map(|kind| Machine { accel: Some(accel), kind })).collect()
 }
 
 /// The quickest virtual machine for each accelerator.
@@ -85,7 +82,18 @@ fn works(accel: &str) -> bool {
     // A machine without an image: `-S` keeps it from running, `quit` ends it.
     let cpu = if accel == "kvm" { "max,-arch-capabilities" } else { "max" };
     let child = Command::new("timeout")
-        .args(["20", "qemu-system-x86_64", "-accel", accel, "-cpu", cpu, "-M", "microvm", "-S", "-nodefaults"])
+        .args([
+            "20",
+            "qemu-system-x86_64",
+            "-accel",
+            accel,
+            "-cpu",
+            cpu,
+            "-M",
+            "microvm",
+            "-S",
+            "-nodefaults",
+        ])
         .args(["-no-user-config", "-display", "none", "-monitor", "stdio"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

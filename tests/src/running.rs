@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use crate::machine::Machine;
 use crate::unikgen_command;
 
+/// How long a build may take that nothing is known of: all crates, on a busy machine.
+const BUILD: Duration = Duration::from_secs(400);
+
 /// An appliance started by `unikgen run`; stopped, and waited for, when dropped.
 pub struct Running {
     child: Child,
@@ -53,21 +56,27 @@ impl Running {
         Running { child, output }
     }
 
-    /// Waits until a line with `text` was printed.
+    /// Waits until a line with `text` was printed; `patience` begins when the appliance is
+    /// built, if it is built first.
     ///
     /// # Panics
     /// When that takes longer than `patience`, or the command ends first; what was printed
     /// is in the message.
     pub fn wait_for(&mut self, text: &str, patience: Duration) -> String {
-        let end = Instant::now() + patience;
+        let start = Instant::now();
+        let mut end = start + patience;
         loop {
             let so_far = self.output.text.lock().expect("no panic while printing");
             if let Some(line) = so_far.lines().find(|line| line.contains(text)) {
                 return line.to_string();
             }
-            let (so_far, _) = self.output.grown.wait_timeout(so_far, Duration::from_millis(50)).expect("as above");
+            let (so_far, _) =
+                self.output.grown.wait_timeout(so_far, Duration::from_millis(50)).expect("as above");
             let printed = so_far.clone();
             drop(so_far);
+            if printed.contains("building ") && !printed.contains("built: ") && start.elapsed() < BUILD {
+                end = Instant::now() + patience;
+            }
             if let Ok(Some(status)) = self.child.try_wait() {
                 // Its last lines may still be on their way.
                 std::thread::sleep(Duration::from_millis(100));
@@ -152,7 +161,8 @@ impl Drop for Running {
     }
 }
 
-fn signal(id: u32, which: &str) {
+/// Sends a signal, such as `-KILL`; that the process has ended already is no error.
+pub fn signal(id: u32, which: &str) {
     // The process may have ended by itself in between.
     let _ = Command::new("kill").args([which, &id.to_string()]).stderr(Stdio::null()).status();
 }

@@ -41,6 +41,7 @@ fn plain_cargo_checks_tests_and_runs_it_away_from_the_repository() {
             .expect("cargo runs");
         assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let in_step = unikgen_command().args(["sync", "--check"]).current_dir(&here).output().expect("unikgen runs");
+    let in_step =
+        unikgen_command().args(["sync", "--check"]).current_dir(&here).output().expect("unikgen runs");
     assert!(in_step.status.success(), "sync --check: {}", String::from_utf8_lossy(&in_step.stderr));
 }

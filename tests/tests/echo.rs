@@ -17,7 +17,8 @@ fn what_is_sent_comes_back() {
         running.wait_until_ready(machine);
         for arguments in [["udp-echo", "10.0.2.15:7", "500"], ["tcp-echo", "10.0.2.15:7", "3000000"]] {
             let output = namespace.output(env!("CARGO_BIN_EXE_unik-client"), &arguments);
-            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{machine}: {said}\n{}", running.printed());
             println!("{machine}: {}", said.trim());
         }

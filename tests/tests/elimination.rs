@@ -1,6 +1,6 @@
 //! What the plan doesn't hold isn't in the image.
 
-use unik_tests::{build, example, unikgen_command};
+use unik_tests::{build, example, twin, unikgen_command};
 
 /// Words that only a driver or protocol brings into an image: names in symbols of the
 /// unstripped twin, and strings.
@@ -31,7 +31,11 @@ fn web_holds_no_dhcp_and_no_udp_but_lan_does() {
 #[test]
 fn the_generated_crate_depends_on_nothing_else() {
     let text = |name: &str| {
-        let output = unikgen_command().args(["expand", "--manifest"]).arg(example(name)).output().expect("unikgen runs");
+        let output = unikgen_command()
+            .args(["expand", "--manifest"])
+            .arg(example(name))
+            .output()
+            .expect("unikgen runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
@@ -43,7 +47,7 @@ fn the_generated_crate_depends_on_nothing_else() {
 /// The image and its unstripped twin as lower-case text, names demangled enough to search.
 fn contents(name: &str) -> String {
     let image = build(&example(name), &[]);
-    let twin = image.with_extension("debug");
+    let twin = twin(&image);
     let mut bytes = std::fs::read(&image).expect("the image is there");
     bytes.extend(std::fs::read(&twin).unwrap_or_else(|error| panic!("{}: {error}", twin.display())));
     String::from_utf8_lossy(&bytes).to_lowercase()

@@ -77,7 +77,8 @@ impl Case {
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         command.args(["-m", self.argument("mem").unwrap_or("16"), "-append", self.boot_line]);
         if self.argument("rng").is_some() {
-            let device = if kind == "microvm" { "virtio-rng-device" } else { "virtio-rng-pci,disable-legacy=on" };
+            let device =
+                if kind == "microvm" { "virtio-rng-device" } else { "virtio-rng-pci,disable-legacy=on" };
             command.args(["-object", "rng-random,id=r0,filename=/dev/urandom"]);
             command.args(["-device", &format!("{device},rng=r0")]);
         }
@@ -97,7 +98,11 @@ fn bringup() -> &'static Path {
             .env("CARGO_TARGET_DIR", cache())
             .output()
             .expect("sh runs");
-        assert!(output.status.success(), "bringup doesn't build: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "bringup doesn't build: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         image
     })
 }
@@ -128,7 +133,12 @@ fn boot(accel: &str, kind: &str, chosen: impl Fn(&Case) -> bool) {
         }
     }
     assert!(count > 0, "no case was chosen");
-    assert!(wrong.is_empty(), "{kind} on {accel}: {} of {count} went wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{kind} on {accel}: {} of {count} went wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     println!("{kind} on {accel}: {count} cases, each with its expected end");
 }
 
@@ -226,7 +236,10 @@ fn a_handler_that_crashes_is_named_with_its_line() {
         ] {
             let (mut running, at) = start(&crash, machine, &[]);
             let answer = get(at, path);
-            assert!(!answer.as_ref().is_ok_and(|answer| answer.contains("200")), "{machine}: {path}: {answer:?}");
+            assert!(
+                !answer.as_ref().is_ok_and(|answer| answer.contains("200")),
+                "{machine}: {path}: {answer:?}"
+            );
             let status = running.wait_for_end(Duration::from_secs(20));
             let printed = running.printed();
             assert_eq!(status.code(), Some(code), "{machine}: {path}:\n{printed}");

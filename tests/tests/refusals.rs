@@ -27,7 +27,7 @@ fn a_port_that_is_taken() {
     let mut arguments = vec!["run", web.to_str().expect("UTF-8"), "--publish", &publish];
     arguments.extend(best().arguments());
     let (said, _) = refused(&arguments);
-    assert!(said.contains(&port.to_string()) && said.contains("in use"), "{said}");
+    assert!(said.contains(&port.to_string()) && said.contains("is taken"), "{said}");
 }
 
 #[test]

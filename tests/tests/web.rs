@@ -78,8 +78,9 @@ fn http_as_the_standard_says() {
 
         let (head, _) = curl(&["--head", &site.url("/")]);
         let header = |name: &str| {
-            head.lines()
-                .find_map(|line| line.to_lowercase().starts_with(name).then(|| line[name.len() + 1..].trim().to_string()))
+            head.lines().find_map(|line| {
+                line.to_lowercase().starts_with(name).then(|| line[name.len() + 1..].trim().to_string())
+            })
         };
         assert_eq!(header("content-length"), Some(INDEX.len().to_string()), "{machine}: {head}");
         assert!(header("content-type").is_some_and(|ty| ty.starts_with("text/html")), "{machine}: {head}");
@@ -123,7 +124,8 @@ fn aborting_and_garbage_sending_clients_do_no_harm() {
             }
         }
         for seed in 0..20_u8 {
-            let bytes: Vec<u8> = (0..2000_u32).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed) | 0x80).collect();
+            let bytes: Vec<u8> =
+                (0..2000_u32).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed) | 0x80).collect();
             let answer = exchange(site.at, &[&bytes[..], b"\r\n\r\n"].concat()).unwrap_or_default();
             assert!(!answer.starts_with("HTTP/1.1 2"), "{machine}: garbage was served");
         }
@@ -156,7 +158,8 @@ impl Wired {
     }
 
     fn check(&self, what: &[&str], output: &Output) -> String {
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {what:?}: {said}\n{}", self.machine, self.running.printed());
         said
     }
@@ -188,7 +191,8 @@ fn the_65536th_connection_works_as_the_first() {
 #[test]
 fn only_the_declared_port_is_open() {
     let wired = Wired::start(best());
-    let scan = wired.namespace.output("nmap", &["-n", "-Pn", "-p", "1-1024", "--max-retries", "2", "10.0.2.15"]);
+    let scan =
+        wired.namespace.output("nmap", &["-n", "-Pn", "-p", "1-1024", "--max-retries", "2", "10.0.2.15"]);
     let said = wired.check(&["nmap"], &scan);
     let open: Vec<&str> = said.lines().filter(|line| line.contains(" open ")).collect();
     assert_eq!(open.len(), 1, "{said}");
@@ -204,7 +208,8 @@ fn serves_in_16_mib_and_its_image_is_200_kib_or_less() {
     assert!(bytes - files <= 200 << 10, "web without its files is {} bytes", bytes - files);
     let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let machine = best();
-    let mut running = Running::start(&image, machine, &["--memory", "16 MiB", "--publish", &format!("{at}:80")]);
+    let mut running =
+        Running::start(&image, machine, &["--memory", "16 MiB", "--publish", &format!("{at}:80")]);
     running.wait_until_ready(machine);
     assert!(get(at, "/").is_ok_and(|answer| answer.contains("It works.")));
 }
@@ -213,6 +218,8 @@ fn walk(folder: &std::path::Path) -> u64 {
     std::fs::read_dir(folder)
         .expect("the folder is there")
         .flatten()
-        .map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { entry.metadata().map_or(0, |m| m.len()) })
+        .map(|entry| {
+            if entry.path().is_dir() { walk(&entry.path()) } else { entry.metadata().map_or(0, |m| m.len()) }
+        })
         .sum()
 }

@@ -1,6 +1,7 @@
 //! Ethernet II (RFC 894) over `Frames`.
 
 use unik::interface::{Frames, FullRing};
+use unik::time::Instant;
 
 use crate::counters::Counters;
 
@@ -38,17 +39,27 @@ pub(crate) struct FrameIn<'a> {
     pub payload: &'a [u8],
 }
 
+/// How far the record of the first answer is, which only an appliance that logs debugging
+/// writes: of the others the compiler leaves no code for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstAnswer {
+    Awaited,
+    Queued,
+    Told,
+}
+
 /// The device and what is counted about it.
 #[derive(Debug)]
 pub(crate) struct Link<F> {
     pub frames: F,
     pub mac: Mac,
     pub counters: Counters,
+    first_answer: FirstAnswer,
 }
 
 impl<F: Frames> Link<F> {
     pub fn new(frames: F) -> Self {
-        Link { mac: frames.mac(), frames, counters: Counters::default() }
+        Link { mac: frames.mac(), frames, counters: Counters::default(), first_answer: FirstAnswer::Awaited }
     }
 
     /// Takes `frame` apart if it is for us and of a type that we know; else counts it.
@@ -91,12 +102,27 @@ impl<F: Frames> Link<F> {
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, FullRing> {
         let from = self.mac;
+        if log::log_enabled!(log::Level::Debug)
+            && self.counters.received > 0
+            && self.first_answer == FirstAnswer::Awaited
+        {
+            self.first_answer = FirstAnswer::Queued;
+        }
         self.frames.transmit(HEADER + length, |frame| {
             frame[..6].copy_from_slice(&to);
             frame[6..12].copy_from_slice(&from);
             frame[12..HEADER].copy_from_slice(&kind.number().to_be_bytes());
             fill(&mut frame[HEADER..])
         })
+    }
+
+    /// Tells the device what was queued.
+    pub fn flush(&mut self) {
+        self.frames.flush();
+        if log::log_enabled!(log::Level::Debug) && self.first_answer == FirstAnswer::Queued {
+            self.first_answer = FirstAnswer::Told;
+            log::debug!("first answer after {} us", Instant::now().as_nanos() / 1000);
+        }
     }
 
     /// As [`transmit`](Self::transmit), for replies that may be lost: counts those that are.

@@ -188,7 +188,7 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             let lower = &mut self.lower;
             lower.neighbours_changed |= lower.neighbours.poll(&mut lower.link, own.address, now);
         }
-        self.lower.link.frames.flush();
+        self.lower.link.flush();
         self.lower.wake_waiters(changed);
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use unik_tests::client::{Abort, abort, connect, exchange, get};
 
-const USAGE: &str = "usage: unik-client sequence ADDRESS COUNT | parallel ADDRESS COUNT | abort ADDRESS ROUNDS
+const USAGE: &str =
+    "usage: unik-client sequence ADDRESS COUNT | parallel ADDRESS COUNT | abort ADDRESS ROUNDS
        | garbage ADDRESS ROUNDS | slow ADDRESS | udp-echo ADDRESS COUNT | tcp-echo ADDRESS BYTES";
 
 fn main() -> ExitCode {
@@ -60,13 +61,14 @@ fn sequence(to: SocketAddr, count: usize) -> Said {
 /// All open at once; then each asks once.
 fn parallel(to: SocketAddr, count: usize) -> Said {
     let open: Result<Vec<_>, _> = std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..count).map(|_| scope.spawn(move || connect(to))).collect();
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(move || connect(to))).collect();
         workers.into_iter().map(|worker| worker.join().expect("no panic while connecting")).collect()
     });
     let mut open = open?;
     for (number, stream) in open.iter_mut().enumerate() {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").map_err(|error| format!("{number}: {error}"))?;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            .map_err(|error| format!("{number}: {error}"))?;
     }
     for (number, stream) in open.iter_mut().enumerate() {
         let mut answer = [0; 12];
@@ -180,7 +182,11 @@ fn tcp_echo(to: SocketAddr, bytes: usize) -> Said {
     let mut back = Vec::new();
     (&stream).read_to_end(&mut back)?;
     sender.join().expect("no panic while sending")?;
-    if back == expected { Ok(format!("{bytes} bytes came back")) } else { Err("they came back changed".into()) }
+    if back == expected {
+        Ok(format!("{bytes} bytes came back"))
+    } else {
+        Err("they came back changed".into())
+    }
 }
 
 fn first_line(text: &str) -> &str {

@@ -29,12 +29,15 @@ pub fn run(args: &Run, ui: &Ui) -> Outcome {
     let subject = appliance::locate(args.file.as_deref())?;
     let stop = supervise::on_interrupt()?;
     let prepared = match &subject {
-        Subject::Image(image) => prepare_image(image, args, ui)?,
-        Subject::File(file) | Subject::Crate { file, .. } => prepare_file(&subject, file, args, ui)?,
+        Subject::Image(image) => prepare_image(image, args, ui),
+        Subject::File(file) | Subject::Crate { file, .. } => prepare_file(&subject, file, args, ui),
     };
     if stop.load(std::sync::atomic::Ordering::SeqCst) {
+        // A terminal sends Ctrl-C to cargo too: that the build failed then is no news.
+        ui.say("stopped", "before it ran");
         return Ok(INTERRUPTED);
     }
+    let prepared = prepared?;
     prepared.run(args, stop, ui)
 }
 

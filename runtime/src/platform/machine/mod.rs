@@ -172,5 +172,8 @@ pub fn seal() {
 
 /// Tells the monitor that the services answer, by a line on the console.
 pub fn ready() {
+    // Before it is printed: a serial port is slow.
+    let ready = now();
     start::print_ready();
+    log::debug!("boot: main after {} us, ready after {} us", boot_times().entry_to_main_us(), ready / 1000);
 }

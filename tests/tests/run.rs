@@ -1,0 +1,286 @@
+//! `unikgen run` and `unikgen build`, as people and scripts use them.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use unik_tests::client::get;
+use unik_tests::machine::{Machine, best};
+use unik_tests::namespace::Namespace;
+use unik_tests::running::{Running, free_port, signal};
+use unik_tests::{build, cache, copy_folder, example, scratch, unikgen, unikgen_command};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn local() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
+fn serves(at: SocketAddr, text: &str) -> bool {
+    get(at, "/").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") && answer.contains(text))
+}
+
+/// The web example in a folder of its own, which a test may change.
+fn site(folder: &Path) -> PathBuf {
+    let site = folder.join("web");
+    copy_folder(&example("web"), &site);
+    site
+}
+
+/// Processes that `parent` has started, by their ids.
+fn children(parent: u32) -> Vec<u32> {
+    let numbers = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    numbers
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|id: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // After the name, which is in parentheses: state, parent.
+            let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+            after.split(' ').nth(1).and_then(|word| word.parse().ok()) == Some(parent)
+        })
+        .collect()
+}
+
+fn exists(id: u32) -> bool {
+    Path::new("/proc").join(id.to_string()).exists()
+}
+
+/// Whether we are root of the whole machine, and so can become somebody else.
+fn is_root() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.contains("4294967295"))
+        && std::fs::metadata("/root").is_ok()
+        && std::fs::read_dir("/root").is_ok()
+}
+
+#[test]
+fn an_ordinary_user_publishes_a_port_but_none_below_1024() {
+    let folder = tempfile::tempdir_in("/tmp").expect("a folder that everybody reaches");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(unikgen(), at("unikgen")).expect("a copy");
+    std::fs::copy(build(&example("web"), &[]), at("web.img")).expect("a copy");
+    Command::new("chmod").args(["-R", "a+rwX"]).arg(folder.path()).status().expect("chmod");
+    let command = |publish: &str| {
+        let mut command = Command::new(at("unikgen"));
+        command.args(["run", "web.img", "--publish", publish]).current_dir(folder.path());
+        command.env("UNIK_CACHE", at("cache")).env("NO_COLOR", "1").env("HOME", folder.path());
+        if is_root() {
+            // Nobody, of no group: without any right, not even to /dev/kvm perhaps.
+            command.uid(65534).gid(65534);
+        }
+        command
+    };
+    let published = local();
+    let mut running = Running::spawn(command(&format!("{published}:80")));
+    running.wait_until_ready(best());
+    assert!(serves(published, "It works."), "{}", running.printed());
+    drop(running);
+
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if first.trim().parse::<u16>().is_ok_and(|first| first > 81) {
+        let output = command("81:80").output().expect("unikgen runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("81") && said.contains("1024") && said.contains("--publish"), "{said}");
+    } else {
+        println!("ports below 1024: NOT TRIED, here everybody may take them");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_with_130_and_the_monitor_too() {
+    let image = build(&example("web"), &[]);
+    let at = local();
+    let mut running = Running::start(&image, best(), &["--publish", &format!("{at}:80")]);
+    running.wait_until_ready(best());
+    let qemu = children(running.id());
+    assert_eq!(qemu.len(), 1, "one monitor: {qemu:?}");
+    let began = Instant::now();
+    assert_eq!(running.interrupt().code(), Some(130), "{}", running.printed());
+    assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
+    assert!(!exists(qemu[0]), "QEMU is left behind");
+    assert!(std::net::TcpListener::bind(at).is_ok(), "the port isn't free again");
+}
+
+#[test]
+fn a_monitor_that_is_killed_is_told() {
+    let image = build(&example("web"), &[]);
+    let mut running = Running::start(&image, best(), &["--publish", &format!("{}:80", local())]);
+    running.wait_until_ready(best());
+    signal(children(running.id())[0], "-KILL");
+    let status = running.wait_for_end(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(1), "{}", running.printed());
+    assert!(running.printed().contains("was ended by signal 9"), "{}", running.printed());
+}
+
+#[test]
+fn too_little_memory_is_told() {
+    for (name, memory) in [("hello", "1 MiB"), ("web", "1 MiB"), ("web", "2 MiB")] {
+        let image = build(&example(name), &[]);
+        let mut running = Running::start(&image, best(), &["--memory", memory]);
+        let status = running.wait_for_end(LONG);
+        let printed = running.printed();
+        assert!(matches!(status.code(), Some(1 | 2 | 3 | 101)), "{name} {memory}: {status}\n{printed}");
+        assert!(printed.to_lowercase().contains("memory"), "{name} {memory}: {printed}");
+    }
+}
+
+#[test]
+fn what_has_changed_is_built_again_and_what_has_not_is_not() {
+    let folder = scratch();
+    let site = site(folder.path());
+    let page = site.join("site/index.html");
+    for text in ["first", "second", "second"] {
+        if !std::fs::read_to_string(&page).is_ok_and(|old| old == text) {
+            std::fs::write(&page, text).expect("it can be written");
+        }
+        let at = local();
+        let mut running = Running::start(&site, best(), &["--publish", &format!("{at}:80")]);
+        running.wait_until_ready(best());
+        assert!(serves(at, text), "{}", running.printed());
+        println!("{}", running.wait_for("built: ", LONG).trim());
+    }
+    let output = unikgen_command().arg("build").arg(&site).output().expect("unikgen runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("nothing to compile"), "{said}");
+}
+
+#[test]
+fn a_changed_address_builds_without_any_network() {
+    // What a cold cache needs is there now.
+    build(&example("web"), &[]);
+    let folder = scratch();
+    let site = site(folder.path());
+    let file = site.join("web.unik");
+    let text = std::fs::read_to_string(&file).expect("the example");
+    std::fs::write(&file, text.replace("10.0.2.15/24", "10.0.2.16/24")).expect("it can be written");
+    let namespace = Namespace::new();
+    let mut command = namespace.command(unikgen());
+    command.env("UNIK_CACHE", cache()).env("NO_COLOR", "1");
+    let output = command.args(["build", "--offline"]).arg(&file).output().expect("unikgen runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(site.join("web.img").is_file() && site.join("web.report.json").is_file());
+}
+
+#[test]
+fn builds_wait_for_each_other() {
+    std::fs::create_dir_all(cache()).expect("a folder");
+    let lock =
+        std::fs::File::options().create(true).append(true).open(cache().join("lock")).expect("the lock");
+    lock.lock().expect("nobody builds now");
+    let folder = scratch();
+    let mut builds: Vec<Running> = ["hello", "web"]
+        .iter()
+        .map(|name| {
+            let mut command = unikgen_command();
+            command.arg("build").arg(example(name)).arg("-o").arg(folder.path().join(name));
+            Running::spawn(command)
+        })
+        .collect();
+    for build in &mut builds {
+        build.wait_for("waiting: another build holds the cache", LONG);
+    }
+    lock.unlock().expect("it was locked");
+    for build in &mut builds {
+        assert!(build.wait_for_end(LONG * 5).success(), "{}", build.printed());
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_told() {
+    for cache in ["/dev/null/cache", "/proc/cache"] {
+        let output = unikgen_command()
+            .env("UNIK_CACHE", cache)
+            .args(["build", "-o", "/dev/null/image"])
+            .arg(example("hello"))
+            .output()
+            .expect("unikgen runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(1 | 3)), "{said}");
+        assert!(said.contains(cache) && !said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told() {
+    let output = unikgen_command()
+        .args(["build", "-o", "/nowhere/at/all.img"])
+        .arg(example("hello"))
+        .output()
+        .expect("unikgen runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("can't write /nowhere/at/all.img"), "{said}");
+}
+
+/// `unikgen … | head -1`: whoever has read enough is no error.
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let image = build(&example("hello"), &[]);
+    let arguments: [&[&str]; 3] = [&["graph", "examples/web"], &["expand", "examples/web"], &["components"]];
+    for arguments in arguments {
+        let (code, said) = with_closed_output(unikgen_command().args(arguments));
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+    let mut command = unikgen_command();
+    command.arg("run").arg(image).args(best().arguments());
+    let (code, said) = with_closed_output(&mut command);
+    assert!(code == Some(0) && !said.contains("error") && !said.contains("panicked"), "{code:?}: {said}");
+}
+
+fn with_closed_output(command: &mut Command) -> (Option<i32>, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("unikgen runs");
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    (child.wait().expect("it ends").code(), said)
+}
+
+#[test]
+fn it_runs_from_any_folder_by_any_kind_of_path() {
+    let folder = scratch();
+    let site = site(folder.path());
+    let deep = folder.path().join("a folder with spaces/deep");
+    std::fs::create_dir_all(&deep).expect("a folder");
+    let ways: [(&Path, &[&str]); 5] = [
+        (&site, &[]),
+        (&site, &["web.unik"]),
+        (folder.path(), &["web"]),
+        (&deep, &["../../web/web.unik"]),
+        (Path::new("/"), &[site.to_str().expect("UTF-8")]),
+    ];
+    for (from, named) in ways {
+        let at = local();
+        let mut command = unikgen_command();
+        command.current_dir(from).arg("run").args(named).args(best().arguments());
+        command.args(["--publish", &format!("{at}:80")]);
+        let mut running = Running::spawn(command);
+        running.wait_until_ready(best());
+        assert!(serves(at, "It works."), "{named:?}: {}", running.printed());
+    }
+}
+
+#[test]
+fn without_arguments_it_takes_the_best_machine_and_tells_where_to_look() {
+    let mut command = unikgen_command();
+    command.arg("run").arg(example("web"));
+    let mut running = Running::spawn(command);
+    let ready = running.wait_until_ready(best());
+    assert!(running.printed().contains("monitor: QEMU with "), "{}", running.printed());
+    let (_, rest) = ready.split_once("http://").expect("an address for a browser");
+    let at = rest.split('/').next().and_then(|at| at.parse().ok()).expect("address and port");
+    assert!(serves(at, "It works."), "{}", running.printed());
+}
+
+#[test]
+fn a_process_runs_the_same_file() {
+    let at = local();
+    let mut running = Running::start(&example("web"), Machine::PROCESS, &["--publish", &format!("{at}:80")]);
+    running.wait_until_ready(Machine::PROCESS);
+    assert!(serves(at, "It works."), "{}", running.printed());
+    let program = children(running.id());
+    assert_eq!(running.interrupt().code(), Some(130), "{}", running.printed());
+    assert!(program.iter().all(|&id| !exists(id)), "the process is left behind");
+}
