@@ -194,7 +194,9 @@ impl Messages {
         };
         // Out of memory, or ended by somebody: it had no time for a word.
         let output = if output.trim().is_empty() { format!("cargo ended with {status}") } else { output };
-        Error::Cargo { output: output.trim_end().into() }
+        let output = output.trim_end();
+        // A cargo that was stopped from outside says nothing.
+        Error::Cargo { output: if output.is_empty() { format!("cargo ended with {status}") } else { output.into() } }
     }
 }
 

@@ -384,7 +384,7 @@ impl Prepared {
             }
             GuestEnd::Reset => {
                 failed(format!(
-                    "{} was reset (a triple fault): there is no crash record; the host's `dmesg` has one where KVM is nested",
+                    "{} ended without a word: QEMU was stopped from outside, or the machine was reset (a triple fault), of which the host's `dmesg` may have a record",
                     self.needs.appliance
                 ));
                 FAULT
