@@ -163,15 +163,9 @@ impl Tcp {
             self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
             return;
         }
-        if self.flows.len() >= self.most {
-            lower.link.counters.connections_refused += 1;
-            return;
-        }
         // Without randomness there are no connections: guessable sequence numbers let anybody in.
-        let Some(seed) = lower.random() else {
-            lower.link.counters.connections_refused += 1;
-            return;
-        };
+        let seed = if self.flows.len() < self.most { lower.random() } else { None };
+        let Some(seed) = seed else { return self.turn_away(lower, packet, now) };
         self.answer(lower, segment.key, segment.as_syn(), seed, packet, now);
     }
 
@@ -255,11 +249,9 @@ impl Tcp {
             lower.link.counters.backlog_full += 1;
             return;
         }
-        let Some(slot) = self.open(key, Owner::Listener) else {
-            lower.link.counters.connections_refused += 1;
-            return;
-        };
         self.half_open.remove(&key);
+        // There was room when it began, but others were faster.
+        let Some(slot) = self.open(key, Owner::Listener) else { return self.turn_away(lower, packet, now) };
         lower.saw(packet);
         let Some(flow) = self.flows.get(slot) else { return };
         begin_listening(flow.socket(), key.port);
@@ -278,6 +270,13 @@ impl Tcp {
                 waker.wake();
             }
         }
+    }
+
+    /// Refuses a connection for which there is no room. With a RST: a peer that believes in a
+    /// connection that nobody serves would wait for as long as its patience lasts.
+    fn turn_away<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, packet: &PacketIn<'_>, now: Instant) {
+        lower.link.counters.connections_refused += 1;
+        self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
     }
 
     /// A segment of a connection in TIME-WAIT (RFC 9293, section 3.10.7.4).
