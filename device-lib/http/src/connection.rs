@@ -135,13 +135,15 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
         }
     }
 
-    /// Waits between two requests. After a while the connection's memory is given back.
+    /// Waits between two requests. After a while the connection's memory is given back, and
+    /// the connection itself when others need its place.
     async fn idle(&mut self) -> Result<(), Stop> {
         let options = self.service.options;
         let start = time::now();
-        for until in [start + DOZE.min(options.idle_timeout), start + options.idle_timeout] {
+        for (until, dozes) in [(start + DOZE.min(options.idle_timeout), false), (start + options.idle_timeout, true)] {
             let room = self.input.room(options.max_header)?;
-            match self.wire.read(room, until).await? {
+            let came = self.service.dozing.until_sent_away(dozes, self.wire.read(room, until)).await;
+            match came.unwrap_or(Ok(None))? {
                 Some(0) => return Err(Stop::Idle),
                 Some(length) => {
                     self.input.filled(length);

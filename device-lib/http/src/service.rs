@@ -10,6 +10,7 @@ use unik::time::{self, Duration};
 
 use crate::connection::Connection;
 use crate::date::Date;
+use crate::dozing::Dozing;
 use crate::{Options, Routes, Site, wire};
 
 /// So many of the connections above the limit are told so (503) at one time; those above
@@ -51,6 +52,7 @@ pub(crate) struct Service<S: Site, C> {
     pub(crate) routes: S::Routes,
     pub(crate) date: Date<C>,
     pub(crate) counts: Counts,
+    pub(crate) dozing: Dozing,
     open: Cell<usize>,
     turned_away: Cell<usize>,
 }
@@ -88,9 +90,16 @@ impl<S: Site, C: Clock> Service<S, C> {
             routes: S::Routes::new(),
             date: Date::new(clock),
             counts: Counts::default(),
+            dozing: Dozing::default(),
             open: Cell::new(0),
             turned_away: Cell::new(0),
         }
+    }
+
+    /// Whether so many of `limit` connections are there that those on which nothing happens
+    /// should make room: an eighth of the places is left for those that are on their way out.
+    fn is_crowded(&self, limit: usize) -> bool {
+        self.open.get() >= limit - limit / 8
     }
 }
 
@@ -130,6 +139,9 @@ pub(crate) async fn accept<S: Site, C: Clock, L: TcpListener>(
     let limit = usize::try_from(service.options.max_connections).unwrap_or(usize::MAX);
     loop {
         let mut stream = listener.accept().await;
+        if service.is_crowded(limit) {
+            service.dozing.send_one_away();
+        }
         if let Some(place) = Place::take(&service, |service| &service.open, limit) {
             count(&service.counts.connections);
             cx.spawn(async move {

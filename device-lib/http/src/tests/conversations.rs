@@ -195,6 +195,35 @@ fn a_service_from_its_start() {
 }
 
 #[test]
+fn a_connection_on_which_nothing_happens_makes_room_for_others() {
+    executor::block_on(async {
+        static SERVICE_OPTIONS: Options = OPTIONS;
+        let cx = unik::start::Context::new("site");
+        let net = mock::Net::default();
+        crate::start(&cx, &SERVICE_OPTIONS, TestSite, net.clone(), (), NoClock).await.unwrap();
+        let ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let (mut lost, mut fresh) = (net.client(), net.client());
+        lost.write_all(ask).await.unwrap();
+        lost.read_until(b"0123456789").await;
+        time::sleep(Duration::from_millis(1200)).await;
+        fresh.write_all(ask).await.unwrap();
+        fresh.read_until(b"0123456789").await;
+        // Two is the limit: this one is told so, and the idle one goes.
+        let mut third = net.client();
+        assert!(third.read_to_end().await.unwrap().starts_with(b"HTTP/1.1 503"));
+        assert_eq!(lost.read_to_end().await.unwrap(), b"");
+        drop(lost);
+        executor::yield_now().await;
+        let mut fourth = net.client();
+        fourth.write_all(ask).await.unwrap();
+        fourth.read_until(b"0123456789").await;
+        // The one that has just been answered is left alone.
+        fresh.write_all(ask).await.unwrap();
+        fresh.read_until(b"0123456789").await;
+    });
+}
+
+#[test]
 fn a_port_that_is_taken() {
     static TAKEN: Options = Options { port: 1, ..OPTIONS };
     executor::block_on(async {
