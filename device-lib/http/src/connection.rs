@@ -25,6 +25,8 @@ use crate::site::{self, Entry};
 use crate::wire::{Stop, Wire, linger, too_late};
 use crate::{Method, Request, Response, Routes, Site, Status};
 
+/// A client that asks again so soon is in the middle of something.
+const BUSY: Duration = Duration::from_millis(20);
 /// After so long without a request, a connection gives its memory back.
 const DOZE: Duration = Duration::from_secs(1);
 
@@ -140,15 +142,23 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
     async fn idle(&mut self) -> Result<(), Stop> {
         let options = self.service.options;
         let start = time::now();
-        for (until, dozes) in [(start + DOZE.min(options.idle_timeout), false), (start + options.idle_timeout, true)] {
+        let mut place = self.service.dozing.place();
+        let steps = [BUSY, DOZE, options.idle_timeout].map(|step| start + step.min(options.idle_timeout));
+        for (number, until) in steps.into_iter().enumerate() {
             let room = self.input.room(options.max_header)?;
-            let came = self.service.dozing.until_sent_away(dozes, self.wire.read(room, until)).await;
-            match came.unwrap_or(Ok(None))? {
+            let read = self.wire.read(room, until);
+            let came = match number {
+                0 => Some(read.await),
+                _ => place.until_sent_away(read).await,
+            };
+            let Some(came) = came else { return Err(Stop::Idle) };
+            match came? {
                 Some(0) => return Err(Stop::Idle),
                 Some(length) => {
                     self.input.filled(length);
                     return Ok(());
                 }
+                None if number == 0 => {}
                 None => {
                     self.input.shrink();
                     self.wire.shrink();
