@@ -1,6 +1,6 @@
 //! Generated crates, compared with what they were: a folder of `golden/` for each case.
 //!
-//! `BLESS=1 cargo test -p unik-codegen --test golden` writes what is generated now.
+//! `UNIK_BLESS=1 cargo test -p unik-codegen --test golden` writes what is generated now.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn generated_crates() {
 fn compare(path: &Path, now: &str) {
     // Hashes change with the version of unik; what they are of is what is compared.
     let now = without_hashes(now);
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("UNIK_BLESS").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, &now).unwrap();
         return;
@@ -41,7 +41,7 @@ fn compare(path: &Path, now: &str) {
     if before != now {
         let different = before.lines().zip(now.lines()).position(|(a, b)| a != b);
         let line = different.unwrap_or_else(|| before.lines().count().min(now.lines().count()));
-        panic!("{} differs in line {}; it is now\n{now}\nBLESS=1 takes it", path.display(), line + 1);
+        panic!("{} differs in line {}; it is now\n{now}\nUNIK_BLESS=1 takes it", path.display(), line + 1);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reference pages of the book that are made from tables: of codes and of components.
 //!
-//! `BLESS=1 cargo test -p unik-dsl --test book` writes them anew.
+//! `UNIK_BLESS=1 cargo test -p unik-dsl --test book` writes them anew.
 
 mod common;
 
@@ -13,7 +13,7 @@ use unik_dsl::diagnostic::codes;
 fn hold(page: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../book/src/reference").join(page);
     let held = common::expect(&file, text);
-    assert!(held.is_ok(), "{page} is out of step: run `BLESS=1 cargo test -p unik-dsl --test book`");
+    assert!(held.is_ok(), "{page} is out of step: run `UNIK_BLESS=1 cargo test -p unik-dsl --test book`");
 }
 
 #[test]

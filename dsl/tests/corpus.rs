@@ -1,7 +1,7 @@
 //! Wrong files with the exact text that they give, and right ones with their plans.
 //!
 //! A case is a file `NAME.unik` in `tests/wrong/` or `tests/right/`, with the expected
-//! text in `NAME.expected`; `BLESS=1 cargo test -p unik-dsl --test corpus` writes that.
+//! text in `NAME.expected`; `UNIK_BLESS=1 cargo test -p unik-dsl --test corpus` writes that.
 //! Lines `// set NAME=VALUE`, `// target TARGET` and `// deny` at the start of a case
 //! stand for the arguments of the command.
 

@@ -115,9 +115,9 @@ pub fn show(plan: &Plan, sources: &SourceMap) -> String {
     text.replace(env!("CARGO_MANIFEST_DIR"), "$DIR")
 }
 
-/// Compares with a file of expected text; `BLESS=1` writes it instead.
+/// Compares with a file of expected text; `UNIK_BLESS=1` writes it instead.
 pub fn expect(file: &Path, text: &str) -> Result<(), String> {
-    if std::env::var("BLESS").is_ok_and(|value| value == "1") {
+    if std::env::var("UNIK_BLESS").is_ok_and(|value| value == "1") {
         std::fs::write(file, text).unwrap();
         return Ok(());
     }
