@@ -4,6 +4,7 @@
 //! src/HASH/    unik's own sources, unpacked once per version
 //! work/NAME/   a generated crate; its image, unstripped twin, report and run script
 //! user/HASH/   the target folder of a crate of the user's own
+//! host/HASH/   the helper that a third party's host half runs in
 //! target/      what all generated crates share: one compilation of each dependency
 //! lock         held while a build runs
 //! ```
@@ -119,6 +120,12 @@ impl Cache {
     #[must_use]
     pub fn target(&self) -> PathBuf {
         self.root.join("target")
+    }
+
+    /// The folder of the helper with this name.
+    #[must_use]
+    pub fn helper(&self, name: &str) -> PathBuf {
+        self.root.join("host").join(name)
     }
 
     /// The target folder of the crate in `folder`, which is the user's own.

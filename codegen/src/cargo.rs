@@ -64,7 +64,7 @@ fn is_foreign(name: &str) -> bool {
 
 impl Cargo {
     /// A command that starts in `folder`, without what other builds put in the environment.
-    fn command(&self, folder: &Path) -> Command {
+    pub(crate) fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(self.program.clone().unwrap_or_else(|| "cargo".into()));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(is_foreign) {
@@ -77,7 +77,7 @@ impl Cargo {
         command
     }
 
-    fn failed(&self, source: std::io::Error) -> Error {
+    pub(crate) fn failed(&self, source: std::io::Error) -> Error {
         let program = self.program.as_deref().unwrap_or("cargo".as_ref());
         Error::NoCargo { program: program.to_string_lossy().into_owned(), source }
     }
@@ -194,9 +194,7 @@ impl Messages {
         };
         // Out of memory, or ended by somebody: it had no time for a word.
         let output = if output.trim().is_empty() { format!("cargo ended with {status}") } else { output };
-        let output = output.trim_end();
-        // A cargo that was stopped from outside says nothing.
-        Error::Cargo { output: if output.is_empty() { format!("cargo ended with {status}") } else { output.into() } }
+        Error::Cargo { output: output.trim_end().into() }
     }
 }
 

@@ -8,7 +8,7 @@ use unik_catalogue::value::Place;
 use unik_dsl::plan::{Node, Origin, Plan};
 use unik_dsl::source::SourceMap;
 
-use crate::expand::{ExpandError, Expansion};
+use crate::expand::{ExpandError, Expansion, crate_of};
 
 /// Formats `tokens` as a source file.
 ///
@@ -29,7 +29,11 @@ pub fn format(tokens: TokenStream) -> Result<String, ExpandError> {
 pub fn source(plan: &Plan, sources: &SourceMap, expansion: &Expansion) -> Result<String, ExpandError> {
     // Handlers of a crate that the file names are `crate::NAME::…`, as in the user's own.
     let crates = plan.crates.iter().map(|named| {
-        let name = Ident::new(&named.name.replace('-', "_"), Span::call_site());
+        // A component says by the path of its `start` what its library is called.
+        let component = plan.instances().find(|(_, node)| node.component.package.name == named.name);
+        let start = component.and_then(|(_, node)| node.component.start.as_deref());
+        let name = start.map_or_else(|| named.name.replace('-', "_"), |start| crate_of(start).into());
+        let name = Ident::new(&name, Span::call_site());
         quote!(extern crate #name;)
     });
     let (module, entry) = (&expansion.module, &expansion.entry);

@@ -23,6 +23,11 @@ impl HostHalves {
         HostHalves { halves }
     }
 
+    /// Adds one.
+    pub fn add(&mut self, half: Box<dyn HostHalf>) {
+        self.halves.push(half);
+    }
+
     /// The host half of this component.
     #[must_use]
     pub fn of(&self, component: &str) -> Option<&dyn HostHalf> {
@@ -104,9 +109,11 @@ fn prepare_one(
 }
 
 fn without_half(plan: &Plan, node: &Node) -> Diagnostic {
-    let message = format!("the host half of `{}` is not built into this unikgen", node.component.name);
-    Diagnostic::error(codes::NOT_SUPPORTED, place_of(plan, node), message)
-        .help("host halves of components outside unik's own device-lib/ are not supported yet")
+    let message = format!("the host half of `{}` can't be asked here", node.component.name);
+    Diagnostic::error(codes::NOT_SUPPORTED, place_of(plan, node), message).help(
+        "`unik::appliance!` runs the host halves of unik's own components only; \
+         `unikgen build` of a .unik file alone runs any",
+    )
 }
 
 /// Where the file declares `node`; for an implied one, the appliance.

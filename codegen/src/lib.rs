@@ -3,6 +3,7 @@
 //! | stage | module | does |
 //! |---|---|---|
 //! | crate | [`host`] | asks the components' host halves to check and to bake |
+//! | | [`helper`] | builds and runs those of third parties |
 //! | | [`expand`](mod@expand) | plan → Rust tokens: the one function behind both doors |
 //! | | [`manifest`] | plan → dependencies and features → `Cargo.toml` |
 //! | | [`format`](mod@format) | tokens → text for people |
@@ -26,6 +27,8 @@ mod error;
 pub mod door;
 pub mod expand;
 pub mod format;
+#[cfg(feature = "image")]
+pub mod helper;
 pub mod host;
 #[cfg(feature = "image")]
 pub mod image;

@@ -117,8 +117,8 @@ struct View {
     package: String,
     appliance: String,
     dependencies: Vec<Line>,
+    patches: Vec<Line>,
     own: String,
-    runtime: Option<String>,
     machine: bool,
 }
 
@@ -132,18 +132,37 @@ struct Line {
 /// seen from the generated crate.
 #[must_use]
 pub fn cargo_toml(plan: &Plan, baked: &BakedSet, expansion: &Expansion, own: &Path) -> String {
-    let mut lines: Vec<Line> = dependencies(plan, baked).iter().map(|dependency| line(dependency, own)).collect();
+    let dependencies = dependencies(plan, baked);
+    let mut lines: Vec<Line> = dependencies.iter().map(|dependency| line(dependency, own)).collect();
+    let patches = patches(&dependencies)
+        .map(|(package, folder)| Line { key: package.into(), value: format!("{{ path = {} }}", text(&own.join(folder))) })
+        .collect();
     let log = toml::Value::String(log_feature(plan));
     lines.push(Line { key: "log".into(), value: format!("{{ version = \"0.4\", features = [{log}] }}") });
     template::render(template::CARGO_TOML, &View {
         package: package_name(plan, expansion),
         appliance: plan.appliance.clone(),
         dependencies: lines,
-        own: toml::Value::String(own.to_string_lossy().into_owned()).to_string(),
-        runtime: (!plan.crates.is_empty())
-            .then(|| toml::Value::String(own.join("runtime").to_string_lossy().into_owned()).to_string()),
+        patches,
+        own: text(own),
         machine: plan.target == Target::Machine,
     })
+}
+
+/// Those of unik's own crates that crates of third parties may depend on too, by name and
+/// version: they get these sources, so that there is one `unik` in the image. Nothing, when
+/// there are no such crates.
+pub(crate) fn patches(dependencies: &[Dependency]) -> impl Iterator<Item = (&str, &Path)> {
+    let third_parties = dependencies.iter().any(|dependency| !matches!(dependency.from, From::Own(_)));
+    dependencies.iter().filter(move |_| third_parties).filter_map(|dependency| match &dependency.from {
+        From::Own(folder) => Some((dependency.package.as_str(), folder.as_path())),
+        _ => None,
+    })
+}
+
+/// A path as a value of TOML.
+fn text(path: &Path) -> String {
+    toml::Value::String(path.to_string_lossy().into_owned()).to_string()
 }
 
 fn line(dependency: &Dependency, own: &Path) -> Line {

@@ -4,7 +4,7 @@
 //! sources, which are unpacked into `.unik/src` of the project, so that it builds with plain
 //! cargo anywhere. Every other line of `Cargo.toml` stays as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -14,7 +14,7 @@ use unik_dsl::plan::Plan;
 use crate::build::UserCrate;
 use crate::cache::{self, Sources};
 use crate::host::BakedSet;
-use crate::manifest::{Dependency, From, dependencies, log_feature};
+use crate::manifest::{Dependency, From, dependencies, log_feature, patches};
 use crate::Error;
 
 /// Where unik's own sources are, in the project.
@@ -92,9 +92,13 @@ pub fn plan_sync(user: &UserCrate, machine: Option<Planned>, process: Option<Pla
     let mut document = parse(&path, &before)?;
     let mut changes = Vec::new();
     let tables = wanted(&user.folder, machine, process);
-    for (cfg, wanted) in &tables {
-        let name = if cfg.is_empty() { "[dependencies]".into() } else { format!("[target.'{cfg}'.dependencies]") };
-        let table = table_of(&mut document, cfg, !wanted.is_empty())
+    let patches = wanted_patches(&user.folder, machine, process);
+    let tables = tables.iter().map(|(cfg, wanted)| match *cfg {
+        COMMON => ("[dependencies]".into(), vec!["dependencies"], wanted),
+        cfg => (format!("[target.'{cfg}'.dependencies]"), vec!["target", cfg, "dependencies"], wanted),
+    });
+    for (name, keys, wanted) in tables.chain([("[patch.crates-io]".into(), vec!["patch", "crates-io"], &patches)]) {
+        let table = table_of(&mut document, &keys, !wanted.is_empty())
             .map_err(|message| Error::Manifest { path: path.clone(), message })?;
         if let Some(table) = table {
             sync_table(table, wanted, &name, &mut changes);
@@ -190,6 +194,27 @@ fn wanted(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> 
     [(COMMON, common), (MACHINE, only_machine), (PROCESS, only_process)]
 }
 
+/// What crates of third parties must find under the names of unik's own.
+fn wanted_patches(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> Wanted {
+    let list = |planned: Option<Planned>| planned.map_or_else(Vec::new, |(plan, baked)| dependencies(plan, baked));
+    let all: Vec<Dependency> = list(machine).into_iter().chain(list(process)).collect();
+    patches(&all)
+        .map(|(package, own)| {
+            let patch = Dependency {
+                package: package.into(),
+                alias: None,
+                from: From::Own(own.into()),
+                features: BTreeSet::new(),
+            };
+            let (name, mut value) = entry(&patch, folder);
+            if let Some(table) = value.as_inline_table_mut() {
+                table.remove("default-features");
+            }
+            (name, value)
+        })
+        .collect()
+}
+
 /// The key and value of a dependency in `Cargo.toml`.
 fn entry(dependency: &Dependency, folder: &Path) -> (String, Value) {
     let mut table = InlineTable::new();
@@ -226,9 +251,8 @@ fn relative(path: &Path, folder: &Path) -> PathBuf {
     folder_parts[shared..].iter().map(|_| Component::ParentDir).chain(path_parts[shared..].iter().copied()).collect()
 }
 
-/// The table of dependencies under `cfg`; made when there is none and `needed` says so.
-fn table_of<'a>(document: &'a mut DocumentMut, cfg: &str, needed: bool) -> Result<Option<&'a mut Table>, String> {
-    let path: &[&str] = if cfg.is_empty() { &["dependencies"] } else { &["target", cfg, "dependencies"] };
+/// The table at `path`; made when there is none and `needed` says so.
+fn table_of<'a>(document: &'a mut DocumentMut, path: &[&str], needed: bool) -> Result<Option<&'a mut Table>, String> {
     let mut table: &mut Table = document.as_table_mut();
     for (at, key) in path.iter().enumerate() {
         if !table.contains_key(key) {
@@ -369,7 +393,7 @@ mod tests {
         };
         let wanted: Wanted = [entry(&dependency("unik-ip"), Path::new("/x"))].into();
         let mut changes = Vec::new();
-        let table = table_of(&mut document, COMMON, true).unwrap().unwrap();
+        let table = table_of(&mut document, &["dependencies"], true).unwrap().unwrap();
         sync_table(table, &wanted, "[dependencies]", &mut changes);
         sync_rest(&mut document, &mut changes);
         let after = document.to_string();
@@ -380,7 +404,7 @@ mod tests {
         assert_eq!(changes.len(), 4, "{changes:?}");
 
         changes.clear();
-        sync_table(table_of(&mut document, COMMON, true).unwrap().unwrap(), &wanted, "", &mut changes);
+        sync_table(table_of(&mut document, &["dependencies"], true).unwrap().unwrap(), &wanted, "", &mut changes);
         sync_rest(&mut document, &mut changes);
         assert!(changes.is_empty(), "{changes:?}");
         assert_eq!(document.to_string(), after);

@@ -154,8 +154,9 @@ pub struct Checked {
 /// Checks a file, the host halves of its components included, and gives what they baked.
 ///
 /// # Errors
-/// When the catalogue itself is wrong.
-pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<(Analysis, BakedSet)> {
+/// When the catalogue itself is wrong, or the host half of a third party can't be built for
+/// a reason that isn't its own.
+pub fn analyse_file(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Result<(Analysis, BakedSet)> {
     let request = Request {
         file,
         text: None,
@@ -164,7 +165,7 @@ pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<(Ana
         deny_warnings: parameters.deny.is_some(),
     };
     let mut analysis = analyse(&request, &catalogue()?);
-    let baked = backend::check_host_halves(&mut analysis);
+    let baked = backend::check_host_halves(&mut analysis, parameters.offline, ui)?;
     Ok((analysis, baked))
 }
 
@@ -173,7 +174,7 @@ pub fn analyse_file(file: &Path, parameters: &Parameters) -> anyhow::Result<(Ana
 /// # Errors
 /// [`Reported`] when there are errors: they are printed then.
 pub fn check(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Result<Checked> {
-    let (analysis, baked) = analyse_file(file, parameters)?;
+    let (analysis, baked) = analyse_file(file, parameters, ui)?;
     print(&analysis, parameters, ui);
     match analysis.plan {
         Some(plan) if !fails(&analysis.diagnostics, parameters) => {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use unik_catalogue::Target;
+use unik_catalogue::{Component, Target};
 use unik_codegen::build::{Built as Made, Job, Progress, UserCrate};
+use unik_codegen::helper::Workshop;
 use unik_codegen::image::{self, Report};
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
 use unik_dsl::Analysis;
@@ -20,18 +21,32 @@ use crate::monitor::{Needs, needs};
 use crate::ui::{Ui, bytes, seconds};
 
 /// Lets the host halves check their instances, and adds what they found. Their errors
-/// leave no plan.
+/// leave no plan. Those of third parties are built first, once.
 ///
 /// Gives what they baked.
-pub fn check_host_halves(analysis: &mut Analysis) -> BakedSet {
-    let Some(plan) = &analysis.plan else { return BakedSet::default() };
-    let halves = HostHalves::new(unik_builtin::host_halves());
-    let (baked, found) = unik_codegen::prepare(plan, &halves, &mut analysis.sources);
+///
+/// # Errors
+/// When a host half can't be built for a reason that isn't its own.
+pub fn check_host_halves(analysis: &mut Analysis, offline: bool, ui: &Ui) -> anyhow::Result<BakedSet> {
+    let Some(plan) = &analysis.plan else { return Ok(BakedSet::default()) };
+    let mut halves = HostHalves::new(unik_builtin::host_halves());
+    let is_foreign = |component: &Component| component.host.is_some() && halves.of(&component.name).is_none();
+    let mut found = Vec::new();
+    if plan.instances().any(|(_, node)| is_foreign(&node.component)) {
+        let cargo = Cargo { program: std::env::var_os("CARGO"), offline, locked: false };
+        let workshop = Workshop { cache: &cache()?, own: &own_sources(), cargo: &cargo };
+        let mut building = |name: &str| ui.say("building", &format!("the host half of {name}, once"));
+        found = workshop.fit_out(plan, &mut halves, &mut building).map_err(with_code)?;
+    }
+    let mut baked = BakedSet::default();
+    if found.is_empty() {
+        (baked, found) = unik_codegen::prepare(plan, &halves, &mut analysis.sources);
+    }
     if found.iter().any(unik_dsl::Diagnostic::is_error) {
         analysis.plan = None;
     }
     analysis.diagnostics.extend(found);
-    baked
+    Ok(baked)
 }
 
 /// The folder that builds share.
@@ -280,7 +295,7 @@ pub fn sync(
     let of = |target| Parameters { target: Some(target), ..parameters.clone() };
     let machine = appliance::check(file, &of(TargetChoice::Machine), ui)?;
     // A component may be for machines only: then plain cargo has nothing to build, and says so.
-    let (process, process_baked) = appliance::analyse_file(file, &of(TargetChoice::Process))?;
+    let (process, process_baked) = appliance::analyse_file(file, &of(TargetChoice::Process), ui)?;
     let process = process.plan.as_ref().map(|plan| (plan, &process_baked));
     let sync = unik_codegen::sync::plan_sync(user, Some((&machine.plan, &machine.baked)), process)
         .map_err(with_code)?;

@@ -236,6 +236,9 @@ pub struct Parameters {
     /// Treat warnings as errors
     #[arg(long, value_name = "WHAT")]
     pub deny: Option<Deny>,
+    /// Whether host halves must be built without the network; from [`Cargo::offline`].
+    #[arg(skip)]
+    pub offline: bool,
 }
 
 /// Where an appliance runs.

@@ -19,7 +19,7 @@ use crate::value::{Options, Place};
 /// The host half of one component.
 pub trait HostHalf {
     /// The component's name in the catalogue.
-    fn component(&self) -> &'static str;
+    fn component(&self) -> &str;
 
     /// Judges the options of one instance. The schema was checked before; this finds
     /// what only code can: a route pattern, the inside of a zone file.
@@ -79,6 +79,12 @@ impl Input {
             std::fs::read_dir(folder)?.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>()?;
         entries.sort();
         Ok(entries)
+    }
+
+    /// Notes that the image depends on files and folders that were read elsewhere: by a
+    /// host half in a process of its own.
+    pub fn depends_on(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.read.borrow_mut().extend(paths);
     }
 
     /// The files and folders that were read, for rebuilding when they change.

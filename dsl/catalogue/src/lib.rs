@@ -11,8 +11,10 @@
 //! - [`shape`]: how options become Rust types and Rust values.
 //! - [`value`]: the types and values that options take.
 //! - [`host`]: the host half of a component: `check` and `bake`.
+//! - [`helper`]: a host half in a process of its own.
 #![forbid(unsafe_code)]
 
+pub mod helper;
 pub mod host;
 pub mod rust_name;
 pub mod schema;

@@ -8,7 +8,7 @@ use unik_catalogue::Target;
 use super::output;
 use crate::appliance;
 use crate::backend;
-use crate::cli::{Build, ReportFormat};
+use crate::cli::{Build, Parameters, ReportFormat};
 use crate::exit::{self, OK, Outcome};
 use crate::ui::Ui;
 
@@ -19,13 +19,14 @@ use crate::ui::Ui;
 pub fn run(args: &Build, ui: &Ui) -> Outcome {
     let subject = appliance::locate_file(args.appliance.file.as_deref())?;
     let Some(file) = subject.unik_file() else { return Ok(OK) };
-    let checked = appliance::check(file, &args.appliance.parameters, ui)?;
+    let parameters = Parameters { offline: args.cargo.offline, ..args.appliance.parameters.clone() };
+    let checked = appliance::check(file, &parameters, ui)?;
     let target = checked.plan.target;
     if target == Target::Process && args.report == Some(ReportFormat::Json) {
         return Err(exit::usage("--report is for images: a program of the target process has no report"));
     }
     let place = args.output.clone().unwrap_or_else(|| beside(file, target));
-    let made = backend::build(&subject, &checked, &args.appliance.parameters, &args.cargo, ui)?;
+    let made = backend::build(&subject, &checked, &parameters, &args.cargo, ui)?;
     copy(&made.image, &place)?;
     match &made.report_path {
         Some(report) => {

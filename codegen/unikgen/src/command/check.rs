@@ -19,7 +19,7 @@ pub fn run(args: &Check, ui: &Ui) -> Outcome {
     let subject = appliance::locate_file(args.appliance.file.as_deref())?;
     let Some(file) = subject.unik_file() else { return Ok(OK) };
     let parameters = &args.appliance.parameters;
-    let (analysis, _) = appliance::analyse_file(file, parameters)?;
+    let (analysis, _) = appliance::analyse_file(file, parameters, ui)?;
     let failed = fails(&analysis.diagnostics, parameters);
     match args.format {
         Format::Human => {

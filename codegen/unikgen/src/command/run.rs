@@ -70,6 +70,7 @@ fn prepare_image(image: &Path, args: &Run, ui: &Ui) -> anyhow::Result<Prepared> 
 
 fn prepare_file(subject: &Subject, file: &Path, args: &Run, ui: &Ui) -> anyhow::Result<Prepared> {
     let mut parameters = args.parameters.clone();
+    parameters.offline = args.cargo.offline;
     if args.monitor == Some(MonitorChoice::Process) {
         if parameters.target == Some(TargetChoice::Machine) {
             return Err(exit::usage("--monitor process and --target machine exclude each other"));
@@ -384,7 +385,7 @@ impl Prepared {
             }
             GuestEnd::Reset => {
                 failed(format!(
-                    "{} ended without a word: QEMU was stopped from outside, or the machine was reset (a triple fault), of which the host's `dmesg` may have a record",
+                    "{} was reset (a triple fault): there is no crash record; the host's `dmesg` has one where KVM is nested",
                     self.needs.appliance
                 ));
                 FAULT

@@ -1,0 +1,274 @@
+//! The host halves of third parties: each compiled once per version into a helper, which is
+//! asked by [`unik_catalogue::helper`].
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use unik_catalogue::Component;
+use unik_catalogue::helper::{Answer, Question};
+use unik_catalogue::host::{Baked, Finding, HostHalf, Input};
+use unik_dsl::diagnostic::{Diagnostic, codes};
+use unik_dsl::plan::Plan;
+
+use crate::cache::{self, Cache, Sources};
+use crate::host::{HostHalves, place_of};
+use crate::{Cargo, Error, expand, template};
+
+/// What it takes to build helpers.
+pub struct Workshop<'a> {
+    /// Where they are kept.
+    pub cache: &'a Cache,
+    /// unik's own sources.
+    pub own: &'a Sources,
+    /// How to run cargo.
+    pub cargo: &'a Cargo,
+}
+
+impl Workshop<'_> {
+    /// Adds to `halves` a helper for each component of the plan that needs one, and tells
+    /// `building` the component's name where it must be built first.
+    ///
+    /// Gives a diagnostic for each that doesn't build.
+    ///
+    /// # Errors
+    /// When cargo can't be run or the cache can't be written.
+    pub fn fit_out(
+        &self,
+        plan: &Plan,
+        halves: &mut HostHalves,
+        building: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Diagnostic>, Error> {
+        let mut diagnostics = Vec::new();
+        let mut tried: Vec<&str> = Vec::new();
+        for (_, node) in plan.instances() {
+            let component = &node.component;
+            let Some(path) = &component.host else { continue };
+            // One of unik's own has a folder that is relative to unik's own sources.
+            let own = component.package.folder.is_relative();
+            if own || halves.of(&component.name).is_some() || tried.contains(&component.name.as_str()) {
+                continue;
+            }
+            tried.push(&component.name);
+            let refused = match self.helper(component, path, building) {
+                Ok(program) => {
+                    halves.add(Box::new(Helper { component: component.name.clone(), program }));
+                    continue;
+                }
+                Err(Error::Cargo { output }) => output,
+                Err(Error::Manifest { path, message }) => format!("{}: {message}", path.display()),
+                Err(error) => return Err(error),
+            };
+            let message = format!("the host half of `{}` doesn't build", component.name);
+            diagnostics.push(Diagnostic::error(codes::BAD_CRATE, place_of(plan, node), message).help(refused));
+        }
+        Ok(diagnostics)
+    }
+
+    /// The helper for `component`, built if it isn't there.
+    fn helper(&self, component: &Component, path: &str, building: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+        let mut hash = Sha256::new();
+        for text in [self.own.hash.as_str(), path, &component.package.folder.to_string_lossy()] {
+            hash.update(text);
+            hash.update([0]);
+        }
+        hash_folder(&component.package.folder, &mut hash)?;
+        let key = cache::hex(&hash.finalize()[..6]);
+        let folder = self.cache.helper(&key);
+        let program = folder.join("helper");
+        if program.is_file() {
+            return Ok(program);
+        }
+        let _lock = self.cache.lock(|| {})?;
+        if program.is_file() {
+            // Another process was faster.
+            return Ok(program);
+        }
+        building(&component.name);
+        let package = format!("unik-host-{key}");
+        self.write_crate(component, path, &package, &folder)?;
+        let target = self.cache.helper("target");
+        let mut command = self.cargo.command(&folder);
+        command.args(["build", "--quiet", "--target-dir"]).arg(&target);
+        if self.cargo.offline {
+            command.arg("--offline");
+        }
+        command.env("CARGO_TERM_COLOR", "never");
+        let output = command.output().map_err(|error| self.cargo.failed(error))?;
+        if !output.status.success() {
+            return Err(Error::Cargo { output: String::from_utf8_lossy(&output.stderr).trim_end().into() });
+        }
+        let made = target.join("debug").join(&package);
+        // Under its name only when it is whole.
+        let fresh = folder.join("helper.new");
+        fs::copy(&made, &fresh).map_err(|source| Error::Io { path: made, source })?;
+        fs::rename(&fresh, &program).map_err(|source| Error::Io { path: program.clone(), source })?;
+        Ok(program)
+    }
+
+    fn write_crate(&self, component: &Component, path: &str, package: &str, folder: &Path) -> Result<(), Error> {
+        let host = component.package.folder.join("host");
+        let manifest = host.join("Cargo.toml");
+        let wrong = |message: String| Error::Manifest { path: manifest.clone(), message };
+        let name = expand::crate_of(path);
+        let ty: syn::Path = syn::parse_str(path.trim_start_matches("::"))
+            .map_err(|_| wrong(format!("`host = \"{path}\"` of the component is no Rust path of a type")))?;
+        let text = fs::read_to_string(&manifest)
+            .map_err(|error| wrong(format!("the crate of the host half can't be read: {error}")))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        let host_package = table
+            .get("package")
+            .and_then(|package| package.get("name"))
+            .and_then(toml::Value::as_str)
+            .ok_or_else(|| wrong("the package has no name".into()))?;
+        let own = self.cache.sources(self.own)?;
+        let toml = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
+        let view = View {
+            component: component.name.clone(),
+            package: package.into(),
+            catalogue: toml(&own.join("dsl/catalogue")),
+            name: name.into(),
+            folder: toml(&host),
+            host_package: host_package.into(),
+        };
+        let main = quote::quote! {
+            fn main() -> ::std::process::ExitCode {
+                ::unik_catalogue::helper::serve(&<::#ty as ::core::default::Default>::default())
+            }
+        };
+        let lock = fs::read(own.join("Cargo.lock")).map_err(|source| Error::Io { path: own.join("Cargo.lock"), source })?;
+        cache::write(&folder.join("Cargo.lock"), &lock)?;
+        cache::write(&folder.join("main.rs"), main.to_string().as_bytes())?;
+        cache::write(&folder.join("Cargo.toml"), template::render(template::HELPER, &view).as_bytes())
+    }
+}
+
+#[derive(Serialize)]
+struct View {
+    component: String,
+    package: String,
+    catalogue: String,
+    name: String,
+    folder: String,
+    host_package: String,
+}
+
+/// Adds names and contents of the files in `folder` to `hash`, but for what cargo makes and
+/// what is hidden.
+fn hash_folder(folder: &Path, hash: &mut Sha256) -> Result<(), Error> {
+    let fail = |source| Error::Io { path: folder.into(), source };
+    let mut entries = fs::read_dir(folder).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (name, path) = (entry.file_name(), entry.path());
+        if name == "target" || name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        hash.update(name.as_encoded_bytes());
+        hash.update([0]);
+        // Of the entry itself: a link to a folder above would lead round and round.
+        if entry.file_type().map_err(fail)?.is_dir() {
+            hash_folder(&path, hash)?;
+        } else if path.is_file() {
+            let bytes = fs::read(&path).map_err(|source| Error::Io { path, source })?;
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(&bytes);
+        }
+    }
+    Ok(())
+}
+
+/// A host half in a process of its own.
+struct Helper {
+    component: String,
+    program: PathBuf,
+}
+
+impl HostHalf for Helper {
+    fn component(&self) -> &str {
+        &self.component
+    }
+
+    fn check(&self, input: &Input) -> Vec<Finding> {
+        match self.ask(&Question::Check(input.clone()), input) {
+            Ok(answer) => answer.findings,
+            Err(finding) => vec![finding],
+        }
+    }
+
+    fn bake(&self, input: &Input) -> Result<Baked, Vec<Finding>> {
+        let answer = self.ask(&Question::Bake(input.clone()), input).map_err(|finding| vec![finding])?;
+        answer.baked.ok_or(answer.findings)
+    }
+}
+
+impl Helper {
+    fn ask(&self, question: &Question, input: &Input) -> Result<Answer, Finding> {
+        let fail = |message: String| Finding::error(None, format!("the host half of `{}` {message}", self.component));
+        let text = serde_json::to_vec(question).map_err(|error| fail(format!("can't be asked: {error}")))?;
+        let mut child = Command::new(&self.program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| fail(format!("can't be started: {error}")))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that ended early says below why.
+            let _ = stdin.write_all(&text);
+        }
+        let output = child.wait_with_output().map_err(|error| fail(format!("can't be waited for: {error}")))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(fail(format!("ended with {}", output.status)).help(said.trim_end()));
+        }
+        let last = output.stdout.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+        let answer: Answer = serde_json::from_slice(last).map_err(|error| fail(format!("gives no answer: {error}")))?;
+        input.depends_on(answer.dependencies.iter().cloned());
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn hash_of(folder: &Path) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        hash_folder(folder, &mut hash).unwrap();
+        hash.finalize().to_vec()
+    }
+
+    #[test]
+    fn sources_count_and_what_cargo_makes_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| cache::write(&folder.path().join(name), text.as_bytes()).unwrap();
+        write("host/src/lib.rs", "a");
+        let first = hash_of(folder.path());
+        write("host/target/debug/x", "x");
+        write(".git/HEAD", "x");
+        assert_eq!(hash_of(folder.path()), first);
+        write("host/src/lib.rs", "b");
+        assert_ne!(hash_of(folder.path()), first);
+    }
+
+    #[test]
+    fn a_helper_that_goes_wrong_is_a_finding() {
+        let input = Input::new("x", BTreeMap::new(), BTreeMap::new(), "machine");
+        for (program, part) in [
+            ("/nowhere/at/all", "can't be started"),
+            ("/bin/false", "ended with"),
+            ("/bin/true", "gives no answer"),
+        ] {
+            let helper = Helper { component: "thing".into(), program: program.into() };
+            let findings = helper.check(&input);
+            assert!(findings[0].message.contains(part), "{findings:?}");
+            assert!(findings[0].message.contains("`thing`"), "{findings:?}");
+            assert!(helper.bake(&input).is_err());
+        }
+    }
+}
