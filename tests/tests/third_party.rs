@@ -1,0 +1,139 @@
+//! Components of others: crates in `tests/third-party/` that the generator has never heard of.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use unik_tests::client::exchange;
+use unik_tests::machine::{Machine, best};
+use unik_tests::running::{Running, free_port};
+use unik_tests::{root, scratch, unikgen_command};
+
+fn folder() -> PathBuf {
+    root().join("tests/third-party")
+}
+
+/// Exit code and standard error of `unikgen` with these arguments.
+fn unikgen(arguments: &[&str], file: &Path) -> (Option<i32>, String) {
+    let output = unikgen_command().args(arguments).arg(file).output().expect("unikgen runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The appliance with another text, in the same folder but for its news.
+fn changed(into: &Path, from: &str, to: &str) -> PathBuf {
+    let text = std::fs::read_to_string(folder().join("town.unik")).expect("the appliance");
+    let here = folder().to_string_lossy().into_owned();
+    let text = text.replace("path \"", &format!("path \"{here}/"));
+    assert!(text.contains(from), "{from}");
+    let path = into.join("town.unik");
+    std::fs::write(&path, text.replace(from, to)).expect("it can be written");
+    path
+}
+
+#[test]
+fn they_serve_in_a_machine_and_in_a_process() {
+    for machine in [best(), Machine::PROCESS] {
+        let [hello, news] = [0; 2].map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let (to_hello, to_news) = (format!("{hello}:2000"), format!("{news}:2001"));
+        let town = folder().join("town.unik");
+        let mut running =
+            Running::start(&town, machine, &["--publish", &to_hello, "--publish", &to_news, "--start-timeout", "0"]);
+        running.wait_for("ready", Duration::from_secs(400));
+        let said = |at| exchange(at, b"").unwrap_or_else(|error| panic!("{machine}: {error}"));
+        assert_eq!(said(hello), "HELLO\nHELLO\n", "{machine}");
+        // Turned round and numbered by the host half.
+        assert_eq!(said(news), "1. The well is dry.\n2. A ship has come in.\n", "{machine}");
+    }
+}
+
+#[test]
+fn their_tables_check_their_options() {
+    let folder = scratch();
+    std::fs::write(folder.path().join("news.txt"), "x\n").expect("it can be written");
+    let file = changed(folder.path(), "times 2\n        mood     loud", "times 20\n        moood loud");
+    let (code, said) = unikgen(&["check"], &file);
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["a whole number from 1 to 9", "`greeter` has no option `moood`", "did you mean `mood`?"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn their_host_halves_find_mistakes_inside_files() {
+    let folder = scratch();
+    let news = folder.path().join("news.txt");
+    std::fs::write(&news, format!("short\n{}\n", "long".repeat(20))).expect("it can be written");
+    let file = changed(folder.path(), "appliance town", "appliance city");
+    let (code, said) = unikgen(&["check"], &file);
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["a line of 80 bytes, 60 is the most", "news.txt:2:1", "read for `news`", "make two of it"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    std::fs::write(&news, "short\n").expect("it can be written");
+    let (code, said) = unikgen(&["check"], &file);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_host_half_that_does_not_build_says_what_the_compiler_said() {
+    let folder = scratch();
+    let herald = folder.path().join("herald");
+    for (from, to) in [("Cargo.toml", "Cargo.toml"), ("host/Cargo.toml", "host/Cargo.toml"), ("src/lib.rs", "src/lib.rs")] {
+        let to = herald.join(to);
+        std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(self::folder().join("herald").join(from), to).expect("a copy");
+    }
+    std::fs::create_dir_all(herald.join("host/src")).expect("a folder");
+    std::fs::write(herald.join("host/src/lib.rs"), "pub struct Herald;\n").expect("it can be written");
+    std::fs::write(folder.path().join("news.txt"), "x\n").expect("it can be written");
+    let own = self::folder().join("herald").to_string_lossy().into_owned();
+    let file = changed(folder.path(), &own, "herald");
+    let (code, said) = unikgen(&["check"], &file);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the host half of `herald` doesn't build") && said.contains("Default"), "{said}");
+    assert!(said.contains("service news = herald on lan"), "{said}");
+}
+
+#[test]
+fn a_crate_that_needs_std_is_named() {
+    let leak = folder().join("leak.unik");
+    let image = scratch();
+    let out = image.path().join("leak.img");
+    let (code, said) = unikgen(&["build", "-o", &out.to_string_lossy()], &leak);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("`leaky` needs the Rust standard library"), "{said}");
+    assert!(said.contains("--target process") && !said.contains("E0152"), "{said}");
+    assert!(!out.exists());
+
+    let mut running = Running::start(&leak, Machine::PROCESS, &[]);
+    let status = running.wait_for_end(Duration::from_secs(300));
+    assert_eq!(status.code(), Some(0), "{}", running.printed());
+    assert!(running.printed().contains("processors: "), "{}", running.printed());
+}
+
+/// Nothing in the generator knows any of them.
+#[test]
+fn the_generator_names_none_of_them() {
+    let mut files = Vec::new();
+    for part in ["dsl", "codegen"] {
+        collect(&root().join(part), &mut files);
+    }
+    assert!(files.len() > 50, "the generator is somewhere else");
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source file").to_lowercase();
+        for name in ["greeter", "herald", "leaky::"] {
+            assert!(!text.contains(name), "{} names {name}", file.display());
+        }
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| ["rs", "toml", "pest", "hbs"].iter().any(|of| extension == *of)) {
+            files.push(path);
+        }
+    }
+}
