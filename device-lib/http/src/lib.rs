@@ -79,7 +79,6 @@ mod chunked;
 mod condition;
 mod connection;
 mod date;
-mod dozing;
 mod handler;
 mod head;
 mod method;
