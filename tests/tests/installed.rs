@@ -6,7 +6,7 @@ use std::path::Path;
 use unik_tests::client::get;
 use unik_tests::machine::{Machine, best};
 use unik_tests::running::{Running, free_port};
-use unik_tests::{scratch, unikgen_command};
+use unik_tests::{cache, scratch, unikgen_command};
 
 fn new(folder: &Path, name: &str, template: &str) {
     let output = unikgen_command()
@@ -38,13 +38,16 @@ fn new_then_run_serves() {
 
 #[test]
 fn a_new_service_crate_builds_runs_and_answers() {
-    let folder = scratch();
-    new(folder.path(), "mine", "service");
+    // The same folder each time: cargo keeps the builds of a user's crate by its path.
+    let folder = cache().join("installed");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    new(&folder, "mine", "service");
     for machine in [best(), Machine::PROCESS] {
         let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = unikgen_command();
         command
-            .current_dir(folder.path().join("mine"))
+            .current_dir(folder.join("mine"))
             .arg("run")
             .args(machine.arguments())
             .args(["--publish", &format!("{at}:80")]);

@@ -43,9 +43,8 @@ pub fn symbolise(twin: &Path, addresses: &[u64]) -> Result<Vec<Frame>, Error> {
         match frames[before..].last_mut() {
             Some(outermost) => {
                 outermost.inlined = false;
-                if outermost.function.is_none() {
-                    outermost.function = named(&loader, probe);
-                }
+                // The symbol says in which crate and module it is; the line tables don't.
+                outermost.function = named(&loader, probe).or(outermost.function.take());
             }
             None => frames.push(Frame { address, function: named(&loader, probe), place: None, inlined: false }),
         }
