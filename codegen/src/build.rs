@@ -256,7 +256,11 @@ fn run_script(plan: &Plan) -> String {
     let forwards = |device: &str| -> String {
         let ports = manifest.listens.iter().filter(|port| port.device.as_deref() == Some(device));
         let published = |port: u16| 8000 + u32::from(port) % 57_000;
-        ports.map(|port| format!(",hostfwd={}:127.0.0.1:{}-:{}", port.protocol, published(port.port), port.port)).collect()
+        ports
+            .map(|port| {
+                format!(",hostfwd={}:127.0.0.1:{}-:{}", port.protocol, published(port.port), port.port)
+            })
+            .collect()
     };
     let networks = manifest
         .devices
@@ -264,16 +268,21 @@ fn run_script(plan: &Plan) -> String {
         .filter(|device| device.provides.iter().any(|interface| interface == "Frames"))
         .map(|device| NetworkView { name: device.name.clone(), forwards: forwards(&device.name) })
         .collect();
-    template::render(template::RUN, &RunView {
-        appliance: manifest.appliance,
-        megabytes: manifest.memory.div_ceil(1 << 20),
-        networks,
-    })
+    template::render(
+        template::RUN,
+        &RunView { appliance: manifest.appliance, megabytes: manifest.memory.div_ceil(1 << 20), networks },
+    )
 }
 
 /// The profile `image`, for a crate whose `Cargo.toml` is the user's own.
 fn profile(target: Target) -> Vec<String> {
-    let shared = ["inherits=\"release\"", "opt-level=\"s\"", "debug=\"line-tables-only\"", "strip=\"none\"", "incremental=false"];
+    let shared = [
+        "inherits=\"release\"",
+        "opt-level=\"s\"",
+        "debug=\"line-tables-only\"",
+        "strip=\"none\"",
+        "incremental=false",
+    ];
     let machine = ["lto=\"fat\"", "codegen-units=1", "panic=\"abort\""];
     let own = if target == Target::Machine { &machine[..] } else { &["lto=\"thin\""] };
     shared.iter().chain(own).map(|setting| format!("profile.image.{setting}")).collect()
@@ -282,7 +291,8 @@ fn profile(target: Target) -> Vec<String> {
 /// Flags for every crate of a machine's image.
 fn machine_flags(job: &Job, own: &Path) -> Vec<String> {
     let settings = crate::settings::Settings::of(job.plan);
-    let mut flags: Vec<String> = ["--cfg=unik_machine", "--check-cfg=cfg(unik_machine)"].map(String::from).into();
+    let mut flags: Vec<String> =
+        ["--cfg=unik_machine", "--check-cfg=cfg(unik_machine)"].map(String::from).into();
     let codegen = ["relocation-model=static", "force-unwind-tables=no"];
     flags.extend(codegen.iter().map(|option| format!("-C{option}")));
     flags.push(format!("-Ctarget-cpu={}", settings.cpu));

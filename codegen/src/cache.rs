@@ -80,7 +80,8 @@ impl Cache {
     /// # Errors
     /// [`Error::NoCache`] when none of these variables is set.
     pub fn of_user() -> Result<Cache, Error> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = variable("UNIK_CACHE")
             .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("unik")))
             .or_else(|| variable("HOME").map(|home| home.join(".cache/unik")))
@@ -206,7 +207,11 @@ impl Cache {
             let made = self.target().join(crate::cargo::TRIPLE).join("image");
             for place in ["", "deps", ".fingerprint", "build"] {
                 for entry in fs::read_dir(made.join(place)).into_iter().flatten().flatten() {
-                    if entry.file_name().to_str().is_some_and(|file| file.replace('_', "-").starts_with(&name)) {
+                    if entry
+                        .file_name()
+                        .to_str()
+                        .is_some_and(|file| file.replace('_', "-").starts_with(&name))
+                    {
                         let path = entry.path();
                         let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
                     }

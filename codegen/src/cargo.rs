@@ -56,9 +56,26 @@ pub(crate) struct Made {
 
 /// Variables of the environment that cargo and rustc obey, and that mean another build.
 fn is_foreign(name: &str) -> bool {
-    let kept = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_TERM_"];
-    let other = ["RUSTFLAGS", "RUSTDOCFLAGS", "MAKEFLAGS", "MFLAGS", "TARGET", "HOST", "OUT_DIR", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS"];
-    (name == "CARGO" || name.starts_with("CARGO_") || name.starts_with("__CARGO") || name.starts_with("RUSTC") || other.contains(&name))
+    let kept =
+        ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_TERM_"];
+    let other = [
+        "RUSTFLAGS",
+        "RUSTDOCFLAGS",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "TARGET",
+        "HOST",
+        "OUT_DIR",
+        "PROFILE",
+        "OPT_LEVEL",
+        "DEBUG",
+        "NUM_JOBS",
+    ];
+    (name == "CARGO"
+        || name.starts_with("CARGO_")
+        || name.starts_with("__CARGO")
+        || name.starts_with("RUSTC")
+        || other.contains(&name))
         && !kept.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -113,8 +130,11 @@ impl Cargo {
         command.arg("--").args(&build.last);
         command.env("CARGO_ENCODED_RUSTFLAGS", build.flags.join("\x1f"));
         command.env("CARGO_TERM_COLOR", "never");
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|error| self.failed(error))?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| self.failed(error))?;
         let mut said = child.stderr.take();
         let stderr = std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -136,7 +156,8 @@ impl Cargo {
         if !status.success() {
             return Err(read.into_error(&stderr, status));
         }
-        let executable = read.executable.ok_or_else(|| Error::Cargo { output: "cargo made no binary".into() })?;
+        let executable =
+            read.executable.ok_or_else(|| Error::Cargo { output: "cargo made no binary".into() })?;
         Ok(Made { executable, fresh: read.fresh, warnings: read.warnings })
     }
 }
@@ -186,8 +207,18 @@ impl Messages {
             return Error::NeedsStd { package };
         }
         let output = if self.errors.is_empty() {
-            let progress = ["Compiling ", "Blocking ", "Downloading ", "Downloaded ", "Updating ", "Locking ", "Adding "];
-            let lines = stderr.lines().filter(|line| !progress.iter().any(|word| line.trim_start().starts_with(word)));
+            let progress = [
+                "Compiling ",
+                "Blocking ",
+                "Downloading ",
+                "Downloaded ",
+                "Updating ",
+                "Locking ",
+                "Adding ",
+            ];
+            let lines = stderr
+                .lines()
+                .filter(|line| !progress.iter().any(|word| line.trim_start().starts_with(word)));
             lines.collect::<Vec<_>>().join("\n")
         } else {
             self.errors.concat()
@@ -240,10 +271,27 @@ mod tests {
 
     #[test]
     fn the_environment_of_other_builds_is_left_out() {
-        for name in ["RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_MANIFEST_DIR", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "CARGO", "CARGO_PROFILE_RELEASE_LTO", "MAKEFLAGS"] {
+        for name in [
+            "RUSTFLAGS",
+            "CARGO_TARGET_DIR",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "CARGO",
+            "CARGO_PROFILE_RELEASE_LTO",
+            "MAKEFLAGS",
+        ] {
             assert!(is_foreign(name), "{name}");
         }
-        for name in ["PATH", "HOME", "CARGO_HOME", "CARGO_HTTP_PROXY", "CARGO_REGISTRIES_MINE_TOKEN", "RUSTUP_HOME", "https_proxy"] {
+        for name in [
+            "PATH",
+            "HOME",
+            "CARGO_HOME",
+            "CARGO_HTTP_PROXY",
+            "CARGO_REGISTRIES_MINE_TOKEN",
+            "RUSTUP_HOME",
+            "https_proxy",
+        ] {
             assert!(!is_foreign(name), "{name}");
         }
     }
@@ -257,8 +305,12 @@ mod tests {
             "message": { "message": "m", "level": "error", "code": { "code": "E0152" }, "rendered": rendered }
         });
         let build = Build {
-            folder: Path::new("/"), binary: "x", target: Path::new("/"),
-            config: Vec::new(), flags: Vec::new(), last: Vec::new(),
+            folder: Path::new("/"),
+            binary: "x",
+            target: Path::new("/"),
+            config: Vec::new(),
+            flags: Vec::new(),
+            last: Vec::new(),
         };
         let mut messages = Messages::default();
         messages.take("no json", &build, &mut |_, _| {});

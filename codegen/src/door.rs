@@ -71,7 +71,8 @@ fn one(
     let mut request = Request::new(file, None);
     request.target = Some(target);
     let mut analysis = analyse(&request, catalogue);
-    let shown = |diagnostics: &[diagnostic::Diagnostic], sources| diagnostic::render_all(diagnostics, sources, false);
+    let shown =
+        |diagnostics: &[diagnostic::Diagnostic], sources| diagnostic::render_all(diagnostics, sources, false);
     let Some(plan) = analysis.plan else {
         return Err(shown(&analysis.diagnostics, &analysis.sources));
     };

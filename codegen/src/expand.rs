@@ -144,9 +144,11 @@ fn start(
     }
     if let Some(baked) = baked {
         let folder = PathBuf::from("blobs").join(rust_name::field(name));
-        let place = |tokens| with_blobs(tokens, &mut |blob| {
-            baked.blobs.contains_key(blob).then(|| Literal::string(&folder.join(blob).to_string_lossy()))
-        });
+        let place = |tokens| {
+            with_blobs(tokens, &mut |blob| {
+                baked.blobs.contains_key(blob).then(|| Literal::string(&folder.join(blob).to_string_lossy()))
+            })
+        };
         items.extend(place(parse("what its host half made", &baked.items)?));
         if !baked.value.trim().is_empty() {
             arguments.push(place(parse("what its host half made", &baked.value)?));
@@ -175,14 +177,21 @@ fn start(
 /// instance and isn't written, so that `start` has one signature.
 fn slots(plan: &Plan, index: NodeIndex) -> Vec<Option<NodeIndex>> {
     let node = &plan.graph[index];
-    let wires = plan.graph.edges(index).filter(|edge| matches!(edge.weight().kind, EdgeKind::Wire(_))).count();
+    let wires =
+        plan.graph.edges(index).filter(|edge| matches!(edge.weight().kind, EdgeKind::Wire(_))).count();
     let mut handles = plan.arguments(index).into_iter();
     let mut slots: Vec<_> = handles.by_ref().take(wires).map(Some).collect();
     for (key, option) in &node.component.options {
         match (node.options.get(key).map_or(&[][..], Vec::as_slice), option.forms.as_slice()) {
             ([], [form]) if !option.repeats => {
                 let refers = |ty: &Type| matches!(ty, Type::Instance(_) | Type::InstancePath(_));
-                slots.extend(form.usage.placeholders().iter().filter(|placeholder| refers(placeholder.1)).map(|_| None));
+                slots.extend(
+                    form.usage
+                        .placeholders()
+                        .iter()
+                        .filter(|placeholder| refers(placeholder.1))
+                        .map(|_| None),
+                );
             }
             (entries, _) => {
                 let references = entries.iter().flat_map(|entry| entry.values.values()).map(references).sum();

@@ -65,7 +65,10 @@ pub fn with_places(text: &str, plan: &Plan, sources: &SourceMap) -> String {
         wiring |= line.trim_start().starts_with("pub(super) async fn wire()");
         let indent = &line[..line.len() - line.trim_start().len()];
         // Statements of the wiring are two levels deep: a module, a function.
-        if wiring && indent.len() == 8 && let Some(node) = waiting.last() {
+        if wiring
+            && indent.len() == 8
+            && let Some(node) = waiting.last()
+        {
             let binding = format!("let {} = {{", rust_name::field(&node.id));
             if line.trim_start() == "{" || line.trim_start() == binding {
                 let place = match node.origin {

@@ -63,13 +63,19 @@ impl Workshop<'_> {
                 Err(error) => return Err(error),
             };
             let message = format!("the host half of `{}` doesn't build", component.name);
-            diagnostics.push(Diagnostic::error(codes::BAD_CRATE, place_of(plan, node), message).help(refused));
+            diagnostics
+                .push(Diagnostic::error(codes::BAD_CRATE, place_of(plan, node), message).help(refused));
         }
         Ok(diagnostics)
     }
 
     /// The helper for `component`, built if it isn't there.
-    fn helper(&self, component: &Component, path: &str, building: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+    fn helper(
+        &self,
+        component: &Component,
+        path: &str,
+        building: &mut dyn FnMut(&str),
+    ) -> Result<PathBuf, Error> {
         let mut hash = Sha256::new();
         for text in [self.own.hash.as_str(), path, &component.package.folder.to_string_lossy()] {
             hash.update(text);
@@ -109,7 +115,13 @@ impl Workshop<'_> {
         Ok(program)
     }
 
-    fn write_crate(&self, component: &Component, path: &str, package: &str, folder: &Path) -> Result<(), Error> {
+    fn write_crate(
+        &self,
+        component: &Component,
+        path: &str,
+        package: &str,
+        folder: &Path,
+    ) -> Result<(), Error> {
         let host = component.package.folder.join("host");
         let manifest = host.join("Cargo.toml");
         let wrong = |message: String| Error::Manifest { path: manifest.clone(), message };
@@ -139,7 +151,8 @@ impl Workshop<'_> {
                 ::unik_catalogue::helper::serve(&<::#ty as ::core::default::Default>::default())
             }
         };
-        let lock = fs::read(own.join("Cargo.lock")).map_err(|source| Error::Io { path: own.join("Cargo.lock"), source })?;
+        let lock = fs::read(own.join("Cargo.lock"))
+            .map_err(|source| Error::Io { path: own.join("Cargo.lock"), source })?;
         cache::write(&folder.join("Cargo.lock"), &lock)?;
         cache::write(&folder.join("main.rs"), main.to_string().as_bytes())?;
         cache::write(&folder.join("Cargo.toml"), template::render(template::HELPER, &view).as_bytes())
@@ -207,7 +220,9 @@ impl HostHalf for Helper {
 
 impl Helper {
     fn ask(&self, question: &Question, input: &Input) -> Result<Answer, Finding> {
-        let fail = |message: String| Finding::error(None, format!("the host half of `{}` {message}", self.component));
+        let fail = |message: String| {
+            Finding::error(None, format!("the host half of `{}` {message}", self.component))
+        };
         let text = serde_json::to_vec(question).map_err(|error| fail(format!("can't be asked: {error}")))?;
         let mut child = Command::new(&self.program)
             .stdin(Stdio::piped())
@@ -219,13 +234,15 @@ impl Helper {
             // One that ended early says below why.
             let _ = stdin.write_all(&text);
         }
-        let output = child.wait_with_output().map_err(|error| fail(format!("can't be waited for: {error}")))?;
+        let output =
+            child.wait_with_output().map_err(|error| fail(format!("can't be waited for: {error}")))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(fail(format!("ended with {}", output.status)).help(said.trim_end()));
         }
         let last = output.stdout.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
-        let answer: Answer = serde_json::from_slice(last).map_err(|error| fail(format!("gives no answer: {error}")))?;
+        let answer: Answer =
+            serde_json::from_slice(last).map_err(|error| fail(format!("gives no answer: {error}")))?;
         input.depends_on(answer.dependencies.iter().cloned());
         Ok(answer)
     }
@@ -246,7 +263,8 @@ mod tests {
     #[test]
     fn sources_count_and_what_cargo_makes_does_not() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| cache::write(&folder.path().join(name), text.as_bytes()).unwrap();
+        let write =
+            |name: &str, text: &str| cache::write(&folder.path().join(name), text.as_bytes()).unwrap();
         write("host/src/lib.rs", "a");
         let first = hash_of(folder.path());
         write("host/target/debug/x", "x");

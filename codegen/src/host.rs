@@ -98,7 +98,10 @@ fn prepare_one(
                 set.instances.insert(node.id.clone(), baked);
             }
             Err(late) if late.is_empty() => {
-                findings.push(Finding::error(None, format!("`{}` can't be prepared, and its host half doesn't say why", node.id)));
+                findings.push(Finding::error(
+                    None,
+                    format!("`{}` can't be prepared, and its host half doesn't say why", node.id),
+                ));
             }
             Err(late) => findings.extend(late),
         }

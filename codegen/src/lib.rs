@@ -22,9 +22,9 @@ pub mod build;
 pub mod cache;
 #[cfg(feature = "image")]
 pub mod cargo;
+pub mod door;
 #[cfg(feature = "image")]
 mod error;
-pub mod door;
 pub mod expand;
 pub mod format;
 #[cfg(feature = "image")]

@@ -48,12 +48,15 @@ pub enum From {
 #[must_use]
 pub fn dependencies(plan: &Plan, baked: &BakedSet) -> Vec<Dependency> {
     let mut found: BTreeMap<String, Dependency> = BTreeMap::new();
-    found.insert("unik".into(), Dependency {
-        package: "unik".into(),
-        alias: None,
-        from: From::Own("runtime".into()),
-        features: BTreeSet::new(),
-    });
+    found.insert(
+        "unik".into(),
+        Dependency {
+            package: "unik".into(),
+            alias: None,
+            from: From::Own("runtime".into()),
+            features: BTreeSet::new(),
+        },
+    );
     for (index, node) in plan.instances() {
         let package = &node.component.package;
         let from = if package.folder.is_relative() {
@@ -135,18 +138,24 @@ pub fn cargo_toml(plan: &Plan, baked: &BakedSet, expansion: &Expansion, own: &Pa
     let dependencies = dependencies(plan, baked);
     let mut lines: Vec<Line> = dependencies.iter().map(|dependency| line(dependency, own)).collect();
     let patches = patches(&dependencies)
-        .map(|(package, folder)| Line { key: package.into(), value: format!("{{ path = {} }}", text(&own.join(folder))) })
+        .map(|(package, folder)| Line {
+            key: package.into(),
+            value: format!("{{ path = {} }}", text(&own.join(folder))),
+        })
         .collect();
     let log = toml::Value::String(log_feature(plan));
     lines.push(Line { key: "log".into(), value: format!("{{ version = \"0.4\", features = [{log}] }}") });
-    template::render(template::CARGO_TOML, &View {
-        package: package_name(plan, expansion),
-        appliance: plan.appliance.clone(),
-        dependencies: lines,
-        patches,
-        own: text(own),
-        machine: plan.target == Target::Machine,
-    })
+    template::render(
+        template::CARGO_TOML,
+        &View {
+            package: package_name(plan, expansion),
+            appliance: plan.appliance.clone(),
+            dependencies: lines,
+            patches,
+            own: text(own),
+            machine: plan.target == Target::Machine,
+        },
+    )
 }
 
 /// Those of unik's own crates that crates of third parties may depend on too, by name and

@@ -108,7 +108,8 @@ impl DeviceManifest {
         let devices = plan.instances().filter(|(_, node)| node.component.kind == Kind::Device);
         let ports = plan.instances().flat_map(|(index, node)| {
             let wired = plan.arguments(index).into_iter().map(|provider| &plan.graph[provider]);
-            let card = wired.filter(|node| node.component.can_provide("Frames")).map(|node| node.id.clone()).next();
+            let card =
+                wired.filter(|node| node.component.can_provide("Frames")).map(|node| node.id.clone()).next();
             node.listens.iter().map(move |listen| Port {
                 network: node.id.clone(),
                 device: card.clone(),
@@ -118,7 +119,9 @@ impl DeviceManifest {
                 },
                 port: listen.port,
                 service: listen.service.clone(),
-                component: plan.node(&listen.service).map_or_else(String::new, |at| plan.graph[at].component.name.clone()),
+                component: plan
+                    .node(&listen.service)
+                    .map_or_else(String::new, |at| plan.graph[at].component.name.clone()),
             })
         });
         let networks = plan.instances().filter(|(_, node)| node.component.kind == Kind::Network);
@@ -136,7 +139,9 @@ impl DeviceManifest {
                 })
                 .collect(),
             networks: networks
-                .map(|(index, node)| Network::of(node, plan.arguments(index).first().map(|&on| &plan.graph[on])))
+                .map(|(index, node)| {
+                    Network::of(node, plan.arguments(index).first().map(|&on| &plan.graph[on]))
+                })
                 .collect(),
             listens: ports.collect(),
         }
@@ -249,7 +254,9 @@ mod tests {
     #[test]
     fn notes_are_found_by_name() {
         let mut section = Vec::new();
-        for (name, kind, bytes) in [(&b"Xen\0"[..], 18u32, &[1u8, 2, 3, 4][..]), (b"unik\0", 1, b"{}"), (b"unik\0", 2, &[7; 32])] {
+        for (name, kind, bytes) in
+            [(&b"Xen\0"[..], 18u32, &[1u8, 2, 3, 4][..]), (b"unik\0", 1, b"{}"), (b"unik\0", 2, &[7; 32])]
+        {
             section.extend((name.len() as u32).to_le_bytes());
             section.extend((bytes.len() as u32).to_le_bytes());
             section.extend(kind.to_le_bytes());

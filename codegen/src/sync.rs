@@ -11,11 +11,11 @@ use std::path::{Component, Path, PathBuf};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, Table, Value};
 use unik_dsl::plan::Plan;
 
+use crate::Error;
 use crate::build::UserCrate;
 use crate::cache::{self, Sources};
 use crate::host::BakedSet;
 use crate::manifest::{Dependency, From, dependencies, log_feature, patches};
-use crate::Error;
 
 /// Where unik's own sources are, in the project.
 const OWN: &str = ".unik/src";
@@ -51,7 +51,8 @@ pub fn user_crate(file: &Path) -> Result<Option<UserCrate>, Error> {
     };
     let path = folder.join("Cargo.toml");
     let document = parse(&path, &read(&path)?)?;
-    let Some(name) = document.get("package").and_then(|package| package.get("name")).and_then(Item::as_str) else {
+    let Some(name) = document.get("package").and_then(|package| package.get("name")).and_then(Item::as_str)
+    else {
         return Ok(None);
     };
     let mut binaries = vec![(name.to_string(), folder.join("src/main.rs"))];
@@ -62,10 +63,11 @@ pub fn user_crate(file: &Path) -> Result<Option<UserCrate>, Error> {
         binaries.push((bin.into(), folder.join(text("path").unwrap_or(&default))));
     }
     let uses = |source: &Path| fs::read_to_string(source).is_ok_and(|text| uses_file(&text, folder, &file));
-    Ok(binaries.into_iter().rev().find(|(_, source)| uses(source)).map(|(binary, _)| UserCrate {
-        folder: folder.into(),
-        binary,
-    }))
+    Ok(binaries
+        .into_iter()
+        .rev()
+        .find(|(_, source)| uses(source))
+        .map(|(binary, _)| UserCrate { folder: folder.into(), binary }))
 }
 
 /// Whether the source text has `appliance!("…")` at its root, with the path of `file`.
@@ -86,7 +88,11 @@ fn uses_file(text: &str, folder: &Path, file: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Manifest`], when it can't be read.
-pub fn plan_sync(user: &UserCrate, machine: Option<Planned>, process: Option<Planned>) -> Result<Sync, Error> {
+pub fn plan_sync(
+    user: &UserCrate,
+    machine: Option<Planned>,
+    process: Option<Planned>,
+) -> Result<Sync, Error> {
     let path = user.folder.join("Cargo.toml");
     let before = read(&path)?;
     let mut document = parse(&path, &before)?;
@@ -97,7 +103,9 @@ pub fn plan_sync(user: &UserCrate, machine: Option<Planned>, process: Option<Pla
         COMMON => ("[dependencies]".into(), vec!["dependencies"], wanted),
         cfg => (format!("[target.'{cfg}'.dependencies]"), vec!["target", cfg, "dependencies"], wanted),
     });
-    for (name, keys, wanted) in tables.chain([("[patch.crates-io]".into(), vec!["patch", "crates-io"], &patches)]) {
+    for (name, keys, wanted) in
+        tables.chain([("[patch.crates-io]".into(), vec!["patch", "crates-io"], &patches)])
+    {
         let table = table_of(&mut document, &keys, !wanted.is_empty())
             .map_err(|message| Error::Manifest { path: path.clone(), message })?;
         if let Some(table) = table {
@@ -157,11 +165,11 @@ type Wanted = BTreeMap<String, Value>;
 
 /// What each table of dependencies must hold of ours.
 fn wanted(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> [(&'static str, Wanted); 3] {
-    let list = |planned: Option<Planned>| {
-        planned.map_or_else(Vec::new, |(plan, baked)| dependencies(plan, baked))
-    };
+    let list =
+        |planned: Option<Planned>| planned.map_or_else(Vec::new, |(plan, baked)| dependencies(plan, baked));
     let (on_machine, in_process) = (list(machine), list(process));
-    let both: Vec<&Dependency> = on_machine.iter().filter(|dependency| in_process.contains(dependency)).collect();
+    let both: Vec<&Dependency> =
+        on_machine.iter().filter(|dependency| in_process.contains(dependency)).collect();
     let entries = |list: &[Dependency]| -> Wanted {
         list.iter()
             .filter(|dependency| !both.contains(dependency) && dependency.package != "unik")
@@ -196,7 +204,8 @@ fn wanted(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> 
 
 /// What crates of third parties must find under the names of unik's own.
 fn wanted_patches(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> Wanted {
-    let list = |planned: Option<Planned>| planned.map_or_else(Vec::new, |(plan, baked)| dependencies(plan, baked));
+    let list =
+        |planned: Option<Planned>| planned.map_or_else(Vec::new, |(plan, baked)| dependencies(plan, baked));
     let all: Vec<Dependency> = list(machine).into_iter().chain(list(process)).collect();
     patches(&all)
         .map(|(package, own)| {
@@ -243,16 +252,25 @@ fn entry(dependency: &Dependency, folder: &Path) -> (String, Value) {
 
 /// `path` as seen from `folder`; both absolute.
 fn relative(path: &Path, folder: &Path) -> PathBuf {
-    let (path_parts, folder_parts): (Vec<Component>, Vec<Component>) = (path.components().collect(), folder.components().collect());
+    let (path_parts, folder_parts): (Vec<Component>, Vec<Component>) =
+        (path.components().collect(), folder.components().collect());
     let shared = path_parts.iter().zip(&folder_parts).take_while(|(a, b)| a == b).count();
     if shared == 0 {
         return path.into();
     }
-    folder_parts[shared..].iter().map(|_| Component::ParentDir).chain(path_parts[shared..].iter().copied()).collect()
+    folder_parts[shared..]
+        .iter()
+        .map(|_| Component::ParentDir)
+        .chain(path_parts[shared..].iter().copied())
+        .collect()
 }
 
 /// The table at `path`; made when there is none and `needed` says so.
-fn table_of<'a>(document: &'a mut DocumentMut, path: &[&str], needed: bool) -> Result<Option<&'a mut Table>, String> {
+fn table_of<'a>(
+    document: &'a mut DocumentMut,
+    path: &[&str],
+    needed: bool,
+) -> Result<Option<&'a mut Table>, String> {
     let mut table: &mut Table = document.as_table_mut();
     for (at, key) in path.iter().enumerate() {
         if !table.contains_key(key) {
@@ -266,10 +284,9 @@ fn table_of<'a>(document: &'a mut DocumentMut, path: &[&str], needed: bool) -> R
             let key: Key = quoted.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
             table.insert_formatted(&key, Item::Table(new));
         }
-        table = table
-            .get_mut(key)
-            .and_then(Item::as_table_mut)
-            .ok_or_else(|| format!("`{}` is written in a way that sync can't change: make it a table", path.join(".")))?;
+        table = table.get_mut(key).and_then(Item::as_table_mut).ok_or_else(|| {
+            format!("`{}` is written in a way that sync can't change: make it a table", path.join("."))
+        })?;
     }
     Ok(Some(table))
 }
@@ -289,7 +306,11 @@ fn sync_table(table: &mut Table, wanted: &Wanted, name: &str, changes: &mut Vec<
         if old.is_some_and(|old| same(old, value)) {
             continue;
         }
-        changes.push(format!("{name}: {} {key} = {}", if old.is_some() { "change" } else { "add" }, value.to_string().trim()));
+        changes.push(format!(
+            "{name}: {} {key} = {}",
+            if old.is_some() { "change" } else { "add" },
+            value.to_string().trim()
+        ));
         table.insert(key, Item::Value(value.clone()));
     }
 }
@@ -306,13 +327,17 @@ fn same(old: &Item, new: &Value) -> bool {
     let text = |item: &Item| {
         let mut words: Vec<String> = match item.as_array() {
             Some(array) => array.iter().map(|value| value.clone().decorated("", "").to_string()).collect(),
-            None => item.as_value().map(|value| value.clone().decorated("", "").to_string()).into_iter().collect(),
+            None => {
+                item.as_value().map(|value| value.clone().decorated("", "").to_string()).into_iter().collect()
+            }
         };
         words.sort();
         words
     };
     old.len() == new.len()
-        && new.iter().all(|(key, value)| old.get(key).is_some_and(|old| text(old) == text(&Item::Value(value.clone()))))
+        && new.iter().all(|(key, value)| {
+            old.get(key).is_some_and(|old| text(old) == text(&Item::Value(value.clone())))
+        })
 }
 
 /// What else plain cargo needs to know.
@@ -353,7 +378,10 @@ fn read(path: &Path) -> Result<String, Error> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<DocumentMut, Error> {
-    text.parse().map_err(|error: toml_edit::TomlError| Error::Manifest { path: path.into(), message: error.to_string() })
+    text.parse().map_err(|error: toml_edit::TomlError| Error::Manifest {
+        path: path.into(),
+        message: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -369,7 +397,8 @@ mod tests {
     #[test]
     fn a_crate_is_found_by_its_macro() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| cache::write(&folder.path().join(name), text.as_bytes()).unwrap();
+        let write =
+            |name: &str, text: &str| cache::write(&folder.path().join(name), text.as_bytes()).unwrap();
         write("Cargo.toml", "[package]\nname = \"mine\"\n");
         write("a.unik", "");
         write("b.unik", "");
@@ -397,14 +426,25 @@ mod tests {
         sync_table(table, &wanted, "[dependencies]", &mut changes);
         sync_rest(&mut document, &mut changes);
         let after = document.to_string();
-        for part in ["name = \"x\" # mine", "serde = \"1\"   # keep", "unik-ip = { path = \".unik/src/device-lib/unik-ip\", default-features = false, features = [\"a\", \"b\"] }", "exclude = [\".unik\"]", "cfg(unik_machine)"] {
+        for part in [
+            "name = \"x\" # mine",
+            "serde = \"1\"   # keep",
+            "unik-ip = { path = \".unik/src/device-lib/unik-ip\", default-features = false, features = [\"a\", \"b\"] }",
+            "exclude = [\".unik\"]",
+            "cfg(unik_machine)",
+        ] {
             assert!(after.contains(part), "{part}\n{after}");
         }
         assert!(!after.contains("unik-old"));
         assert_eq!(changes.len(), 4, "{changes:?}");
 
         changes.clear();
-        sync_table(table_of(&mut document, &["dependencies"], true).unwrap().unwrap(), &wanted, "", &mut changes);
+        sync_table(
+            table_of(&mut document, &["dependencies"], true).unwrap().unwrap(),
+            &wanted,
+            "",
+            &mut changes,
+        );
         sync_rest(&mut document, &mut changes);
         assert!(changes.is_empty(), "{changes:?}");
         assert_eq!(document.to_string(), after);

@@ -23,7 +23,10 @@ fn folder(file: &str) -> tempfile::TempDir {
     for (name, text) in [
         ("two.unik", file),
         ("page.txt", "hello\n\0"),
-        ("Cargo.toml", "[package]\nname = \"two\"\nedition = \"2024\"\n\n[dependencies]\nserde = \"1\" # mine\n"),
+        (
+            "Cargo.toml",
+            "[package]\nname = \"two\"\nedition = \"2024\"\n\n[dependencies]\nserde = \"1\" # mine\n",
+        ),
         ("src/main.rs", "unik::appliance!(\"two.unik\");\n"),
     ] {
         fs::write(folder.path().join(name), text).unwrap();
@@ -41,7 +44,9 @@ fn equal_tokens() {
     let folder = folder(FILE);
     let file = folder.path().join("two.unik");
     let macros = text(door::appliance(&file, &common::catalogue(), &common::halves()));
-    for (target, cfg) in [(Target::Machine, "#[cfg(unik_machine)]"), (Target::Process, "#[cfg(not(unik_machine))]")] {
+    for (target, cfg) in
+        [(Target::Machine, "#[cfg(unik_machine)]"), (Target::Process, "#[cfg(not(unik_machine))]")]
+    {
         let planned = common::plan(&file, target).unwrap();
         let expansion = expand(&planned.plan, &planned.baked).unwrap();
         // A generated crate has the file beside its source, a macro only the bytes.
@@ -52,7 +57,10 @@ fn equal_tokens() {
         assert!(macros.contains(&format!("{cfg}{}", text(&expansion.entry))), "{macros}");
     }
     for name in ["two.unik", "page.txt"] {
-        assert!(macros.contains(&format!("include_bytes!(\"{}\")", folder.path().join(name).display())), "{macros}");
+        assert!(
+            macros.contains(&format!("include_bytes!(\"{}\")", folder.path().join(name).display())),
+            "{macros}"
+        );
     }
 }
 
@@ -76,8 +84,11 @@ fn errors_are_shown_once_and_leave_an_entry() {
         ("\"/a\"", "\"a\"", "a route begins with `/`"),
         ("\"page.txt\"", "\"missing.txt\"", "can't read `missing.txt`"),
     ] {
-        let folder = folder(&FILE.replace("files from pages;", "files from pages; port 80;").replace(from, to));
-        let tokens = door::appliance(&folder.path().join("two.unik"), &common::catalogue(), &common::halves()).to_string();
+        let folder =
+            folder(&FILE.replace("files from pages;", "files from pages; port 80;").replace(from, to));
+        let tokens =
+            door::appliance(&folder.path().join("two.unik"), &common::catalogue(), &common::halves())
+                .to_string();
         assert_eq!(tokens.matches("compile_error").count(), 1, "{tokens}");
         assert!(tokens.contains(message), "{message}\n{tokens}");
         assert!(tokens.contains("fn main ()"), "{tokens}");
@@ -93,10 +104,14 @@ fn sources() -> std::io::Result<Vec<(std::path::PathBuf, Vec<u8>)>> {
 fn a_crate_is_brought_in_step() {
     let folder = folder(FILE);
     let file = folder.path().join("two.unik");
-    let (machine, process) = (common::plan(&file, Target::Machine).unwrap(), common::plan(&file, Target::Process).unwrap());
+    let (machine, process) =
+        (common::plan(&file, Target::Machine).unwrap(), common::plan(&file, Target::Process).unwrap());
     let user = user_crate(&file).unwrap().unwrap();
     let own = Sources::new(b"1", sources);
-    let plan = || plan_sync(&user, Some((&machine.plan, &machine.baked)), Some((&process.plan, &process.baked))).unwrap();
+    let plan = || {
+        plan_sync(&user, Some((&machine.plan, &machine.baked)), Some((&process.plan, &process.baked)))
+            .unwrap()
+    };
     let first = plan();
     assert!(!first.is_current(&own));
     first.apply(&own).unwrap();

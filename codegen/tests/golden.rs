@@ -19,9 +19,17 @@ fn generated_crates() {
     assert!(cases.len() >= 4, "the cases are gone");
     for case in cases {
         for target in [Target::Machine, Target::Process] {
-            let planned = common::plan(&case.join("in.unik"), target).unwrap_or_else(|text| panic!("{}\n{text}", case.display()));
+            let planned = common::plan(&case.join("in.unik"), target)
+                .unwrap_or_else(|text| panic!("{}\n{text}", case.display()));
             let expansion = expand(&planned.plan, &planned.baked).unwrap();
-            let files = crate_files(&planned.plan, &planned.sources, &planned.baked, &expansion, Path::new("unik-VERSION")).unwrap();
+            let files = crate_files(
+                &planned.plan,
+                &planned.sources,
+                &planned.baked,
+                &expansion,
+                Path::new("unik-VERSION"),
+            )
+            .unwrap();
             for (path, bytes) in files {
                 compare(&case.join(target.word()).join(path), &String::from_utf8_lossy(&bytes));
             }
@@ -57,9 +65,8 @@ fn without_hashes(text: &str) -> String {
             return format!("{}bytes: *b\"HASH\",", &line[..line.len() - trimmed.len()]);
         }
         let hash = line.char_indices().filter(|(_, c)| *c == '-').map(|(at, _)| at + 1).find(|&at| {
-            line.get(at..at + 13).is_some_and(|word| {
-                word.ends_with('"') && word[..12].chars().all(|c| c.is_ascii_hexdigit())
-            })
+            line.get(at..at + 13)
+                .is_some_and(|word| word.ends_with('"') && word[..12].chars().all(|c| c.is_ascii_hexdigit()))
         });
         hash.map_or_else(|| line.into(), |at| format!("{}HASH{}", &line[..at], &line[at + 12..]))
     });

@@ -30,7 +30,11 @@ impl Image {
         Image {
             kind: 2,
             machine: 62,
-            segments: vec![(1, RX, TEXT as u64, 0x10), (1, R, NOTES as u64, 0x200), (4, R, NOTES as u64, 0x200)],
+            segments: vec![
+                (1, RX, TEXT as u64, 0x10),
+                (1, R, NOTES as u64, 0x200),
+                (4, R, NOTES as u64, 0x200),
+            ],
             notes: vec![
                 ("Xen", 18, (TEXT as u64).to_le_bytes().to_vec()),
                 ("unik", MANIFEST, manifest.to_vec()),
@@ -100,7 +104,9 @@ impl Image {
             strings.extend(name.as_bytes());
             strings.push(0);
             put(&mut header, 4, &kind.to_le_bytes());
-            for (field, value) in [flags, if flags == 0 { 0 } else { offset }, offset, size].into_iter().enumerate() {
+            for (field, value) in
+                [flags, if flags == 0 { 0 } else { offset }, offset, size].into_iter().enumerate()
+            {
                 put(&mut header, 8 + field * 8, &value.to_le_bytes());
             }
             put(&mut header, 40, &link.to_le_bytes());
@@ -164,10 +170,16 @@ fn each_fault_is_named() {
         (|image| image.segments.push((2, R, 0x1000, 4)), "linked dynamically (PT_DYNAMIC)"),
         (|image| image.sections.push((".dynsym", 11, 2, 0x1000, 0)), "linked dynamically (section .dynsym)"),
         (|image| image.sections.push((".dynamic", 6, 2, 0x1000, 0)), "linked dynamically (section .dynamic)"),
-        (|image| image.sections.push((".rela.text", 4, 0, 0x1000, 24)), "relocations left (section .rela.text)"),
+        (
+            |image| image.sections.push((".rela.text", 4, 0, 0x1000, 24)),
+            "relocations left (section .rela.text)",
+        ),
         (|image| image.undefined = true, "nothing defines malloc"),
         (|image| drop(image.notes.remove(0)), "no PVH note"),
-        (|image| image.notes[0].2 = 0x2000u64.to_le_bytes().to_vec(), "PVH entry 0x2000 is not in executable memory"),
+        (
+            |image| image.notes[0].2 = 0x2000u64.to_le_bytes().to_vec(),
+            "PVH entry 0x2000 is not in executable memory",
+        ),
         (|image| drop(image.notes.remove(2)), "doesn't carry the hash of its plan"),
         (|image| image.notes[2].2 = vec![8; 32], "made from another plan"),
     ];
@@ -199,6 +211,8 @@ fn damaged_files_are_refused_without_a_panic() {
         assert!(image::check(wrong, &HASH).unwrap_err().to_string().contains("no 64-bit ELF file"));
     }
     let mut manifest = Image::good();
-    manifest.notes[1].2 = br#"{"version":2,"appliance":"x","memory":1,"cpu":"","devices":[],"networks":[],"listens":[]}"#.to_vec();
+    manifest.notes[1].2 =
+        br#"{"version":2,"appliance":"x","memory":1,"cpu":"","devices":[],"networks":[],"listens":[]}"#
+            .to_vec();
     assert!(image::manifest(&manifest.bytes()).unwrap_err().to_string().contains("version 2"));
 }

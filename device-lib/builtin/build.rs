@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in &files {
         let bytes = fs::read(root.join(path))?;
         let name = path.to_str().ok_or("a file name that is not UTF-8")?;
-        if path.ends_with("Cargo.toml") && String::from_utf8_lossy(&bytes).contains("[package.metadata.unik]") {
+        if path.ends_with("Cargo.toml") && String::from_utf8_lossy(&bytes).contains("[package.metadata.unik]")
+        {
             writeln!(manifests, "({name:?}, include_str!({:?})),", root.join(path).display().to_string())?;
         }
         add(&mut archive, name, &bytes)?;
@@ -45,10 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn list(root: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut files = Vec::new();
     for folder in FOLDERS {
-        let walk = walkdir::WalkDir::new(root.join(folder)).sort_by_file_name().into_iter().filter_entry(|entry| {
-            let name = entry.file_name().to_string_lossy();
-            !(name.starts_with('.') || entry.file_type().is_dir() && LEFT_OUT.contains(&&*name))
-        });
+        let walk =
+            walkdir::WalkDir::new(root.join(folder)).sort_by_file_name().into_iter().filter_entry(|entry| {
+                let name = entry.file_name().to_string_lossy();
+                !(name.starts_with('.') || entry.file_type().is_dir() && LEFT_OUT.contains(&&*name))
+            });
         for entry in walk {
             let entry = entry?;
             // Folders too: a new file changes what is packed.
@@ -64,7 +66,10 @@ fn list(root: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
 /// The workspace's manifest with the members that are packed.
 fn root_manifest(text: &str) -> String {
     text.lines()
-        .filter(|line| !(["\"codegen/unikgen\",", "\"tests\","].contains(&line.trim()) || line.starts_with("default-members")))
+        .filter(|line| {
+            !(["\"codegen/unikgen\",", "\"tests\","].contains(&line.trim())
+                || line.starts_with("default-members"))
+        })
         .map(|line| format!("{line}\n"))
         .collect()
 }

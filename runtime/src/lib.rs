@@ -34,6 +34,6 @@ pub mod sync;
 pub mod time;
 
 pub use log;
+pub use unik_component_macros::{handler, options};
 #[cfg(feature = "appliance")]
 pub use unik_macros::appliance;
-pub use unik_component_macros::{handler, options};

@@ -31,7 +31,10 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 fn pages() -> Vec<PathBuf> {
-    let mut found = vec!["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].into_iter().map(|name| root().join(name)).collect();
+    let mut found = vec!["README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+        .into_iter()
+        .map(|name| root().join(name))
+        .collect();
     collect(&root().join("book/src"), &mut found);
     found
 }
@@ -60,7 +63,9 @@ fn shell(script: &str, folder: &Path) -> Command {
 /// Runs an appliance by `script`, fetches the page that it says it serves, stops it.
 fn serves(script: &str, folder: &Path) -> String {
     // `exec`, so that Ctrl-C reaches the command and not the shell.
-    let script = script.rsplit_once("&& ").map_or(format!("exec {script}"), |(before, last)| format!("{before}&& exec {last}"));
+    let script = script
+        .rsplit_once("&& ")
+        .map_or(format!("exec {script}"), |(before, last)| format!("{before}&& exec {last}"));
     let mut running = Running::spawn(shell(&script, folder));
     let ready = running.wait_for("ready: http://", Duration::from_secs(400));
     let url = ready.split_whitespace().find(|word| word.starts_with("http://")).expect("an address");
@@ -72,7 +77,8 @@ fn serves(script: &str, folder: &Path) -> String {
 
 fn said(script: &str, folder: &Path) -> (String, bool) {
     let output = shell(script, folder).output().expect("sh runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (text, output.status.success())
 }
 
@@ -134,7 +140,8 @@ fn the_commands_of_the_readme_work() {
         seen.push(first.clone());
         match first.as_str() {
             "cargo run" => {
-                let command = command.replace("cargo run", &format!("cargo run --quiet --target-dir {}", target()));
+                let command =
+                    command.replace("cargo run", &format!("cargo run --quiet --target-dir {}", target()));
                 assert!(serves(&command, root()).contains("<h1>"), "{command}");
             }
             "unikgen new" => assert!(serves(command, folder.path()).contains("<h1>"), "{command}"),
@@ -168,7 +175,8 @@ fn snippets_are_right() {
         std::fs::create_dir_all(folder.path().join(name)).expect("a folder");
         std::fs::write(folder.path().join(name).join("index.html"), "hello").expect("it can be written");
     }
-    std::os::unix::fs::symlink(root().join("tests/third-party/greeter"), folder.path().join("greeter")).expect("a link");
+    std::os::unix::fs::symlink(root().join("tests/third-party/greeter"), folder.path().join("greeter"))
+        .expect("a link");
     std::fs::write(folder.path().join("base.unik"), "").expect("it can be written");
     let mut count = 0;
     for page in pages() {
@@ -180,7 +188,13 @@ fn snippets_are_right() {
             let file = folder.path().join(format!("snippet-{count}.unik"));
             std::fs::write(&file, completed(&block.text)).expect("it can be written");
             let output = unikgen_command().arg("check").arg(&file).output().expect("unikgen runs");
-            assert!(output.status.success(), "{}: {}\n{}", page.display(), block.text, String::from_utf8_lossy(&output.stderr));
+            assert!(
+                output.status.success(),
+                "{}: {}\n{}",
+                page.display(),
+                block.text,
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
     }
     assert!(count >= 7, "only {count} snippets: are they marked `unik`?");
@@ -192,7 +206,9 @@ const NETWORK: &str = "network lan = ip on nic { ipv4 10.0.2.15/24 gateway 10.0.
 /// The snippet as a whole file.
 fn completed(snippet: &str) -> String {
     let is_top = |line: &&str| {
-        ["unik ", "param ", "let ", "include ", "crate ", "appliance ", "//"].iter().any(|word| line.starts_with(word))
+        ["unik ", "param ", "let ", "include ", "crate ", "appliance ", "//"]
+            .iter()
+            .any(|word| line.starts_with(word))
     };
     let top: Vec<&str> = snippet.lines().filter(is_top).collect();
     let has = |part: &str| snippet.lines().any(|line| line.trim_start().starts_with(part));
@@ -202,7 +218,9 @@ fn completed(snippet: &str) -> String {
     }
     let whole_is_top = snippet.lines().all(|line| line.is_empty() || is_top(&line));
     if whole_is_top && !top.is_empty() {
-        return format!("{version}{snippet}\nappliance a {{\n    service greeting = say {{ line \"x\" }}\n}}\n");
+        return format!(
+            "{version}{snippet}\nappliance a {{\n    service greeting = say {{ line \"x\" }}\n}}\n"
+        );
     }
     let mut body = String::new();
     if snippet.contains(" on nic") && !has("device nic") {
@@ -264,8 +282,13 @@ fn links_lead_somewhere() {
             let to = if path.is_empty() { page.clone() } else { page.parent().expect("a folder").join(path) };
             assert!(to.exists(), "{} links to {link}", page.display());
             if !anchor.is_empty() {
-                let anchors: Vec<String> = read(&to).lines().filter_map(|line| line.strip_prefix('#')).map(anchor_of).collect();
-                assert!(anchors.iter().any(|found| found == anchor), "{} links to {link}: {anchors:?}", page.display());
+                let anchors: Vec<String> =
+                    read(&to).lines().filter_map(|line| line.strip_prefix('#')).map(anchor_of).collect();
+                assert!(
+                    anchors.iter().any(|found| found == anchor),
+                    "{} links to {link}: {anchors:?}",
+                    page.display()
+                );
             }
             count += 1;
         }
@@ -276,5 +299,9 @@ fn links_lead_somewhere() {
 /// What mdBook makes of a heading.
 fn anchor_of(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
-    heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+    heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }

@@ -36,8 +36,11 @@ fn they_serve_in_a_machine_and_in_a_process() {
         let [hello, news] = [0; 2].map(|_| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let (to_hello, to_news) = (format!("{hello}:2000"), format!("{news}:2001"));
         let town = folder().join("town.unik");
-        let mut running =
-            Running::start(&town, machine, &["--publish", &to_hello, "--publish", &to_news, "--start-timeout", "0"]);
+        let mut running = Running::start(
+            &town,
+            machine,
+            &["--publish", &to_hello, "--publish", &to_news, "--start-timeout", "0"],
+        );
         running.wait_for("ready", Duration::from_secs(400));
         let said = |at| exchange(at, b"").unwrap_or_else(|error| panic!("{machine}: {error}"));
         assert_eq!(said(hello), "HELLO\nHELLO\n", "{machine}");
@@ -78,7 +81,9 @@ fn their_host_halves_find_mistakes_inside_files() {
 fn a_host_half_that_does_not_build_says_what_the_compiler_said() {
     let folder = scratch();
     let herald = folder.path().join("herald");
-    for (from, to) in [("Cargo.toml", "Cargo.toml"), ("host/Cargo.toml", "host/Cargo.toml"), ("src/lib.rs", "src/lib.rs")] {
+    for (from, to) in
+        [("Cargo.toml", "Cargo.toml"), ("host/Cargo.toml", "host/Cargo.toml"), ("src/lib.rs", "src/lib.rs")]
+    {
         let to = herald.join(to);
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         std::fs::copy(self::folder().join("herald").join(from), to).expect("a copy");
@@ -132,7 +137,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() && !path.ends_with("target") {
             collect(&path, files);
-        } else if path.extension().is_some_and(|extension| ["rs", "toml", "pest", "hbs"].iter().any(|of| extension == *of)) {
+        } else if path
+            .extension()
+            .is_some_and(|extension| ["rs", "toml", "pest", "hbs"].iter().any(|of| extension == *of))
+        {
             files.push(path);
         }
     }

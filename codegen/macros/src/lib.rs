@@ -46,8 +46,9 @@ pub fn appliance(input: TokenStream) -> TokenStream {
 
 /// The file that the argument names, made absolute.
 fn file(input: TokenStream) -> Result<PathBuf, String> {
-    let path: syn::LitStr =
-        syn::parse(input).map_err(|_| "`appliance!` takes the path of a `.unik` file, in quotes".to_string())?;
-    let folder = std::env::var("CARGO_MANIFEST_DIR").map_err(|_| "`appliance!` works only when cargo builds the crate")?;
+    let path: syn::LitStr = syn::parse(input)
+        .map_err(|_| "`appliance!` takes the path of a `.unik` file, in quotes".to_string())?;
+    let folder = std::env::var("CARGO_MANIFEST_DIR")
+        .map_err(|_| "`appliance!` works only when cargo builds the crate")?;
     Ok(Path::new(&folder).join(path.value()))
 }

@@ -24,7 +24,10 @@ pub fn check(image: &[u8], plan: &[u8; 32]) -> Result<(), Error> {
             elf::PT_LOAD => {
                 let flags = segment.p_flags(endian);
                 if flags.contains(elf::PF_W | elf::PF_X) {
-                    return Err(bad(format!("the segment at {:#x} is writable and executable", segment.p_vaddr(endian))));
+                    return Err(bad(format!(
+                        "the segment at {:#x} is writable and executable",
+                        segment.p_vaddr(endian)
+                    )));
                 }
                 let (start, size) = segment.file_range(endian);
                 if start.checked_add(size).is_none_or(|end| end > image.len() as u64) {
@@ -38,7 +41,9 @@ pub fn check(image: &[u8], plan: &[u8; 32]) -> Result<(), Error> {
         let name = elf.elf_section_table().section_name(endian, section).unwrap_or(b"?");
         let name = String::from_utf8_lossy(name);
         match section.sh_type(endian) {
-            elf::SHT_DYNAMIC | elf::SHT_DYNSYM => return Err(bad(format!("it is linked dynamically (section {name})"))),
+            elf::SHT_DYNAMIC | elf::SHT_DYNSYM => {
+                return Err(bad(format!("it is linked dynamically (section {name})")));
+            }
             elf::SHT_REL | elf::SHT_RELA if section.sh_size(endian) > 0 => {
                 return Err(bad(format!("it has relocations left (section {name})")));
             }

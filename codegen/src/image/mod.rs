@@ -41,11 +41,15 @@ fn parse(image: &[u8]) -> Result<Elf<'_>, Error> {
 /// # Errors
 /// When it is no image, or one of an unknown version.
 pub fn manifest(image: &[u8]) -> Result<DeviceManifest, Error> {
-    let bytes = note_of(image, note::MANIFEST)?.ok_or_else(|| bad("it has no device manifest: it isn't unik's"))?.0;
-    let manifest: DeviceManifest =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("its device manifest can't be read: {error}")))?;
+    let bytes =
+        note_of(image, note::MANIFEST)?.ok_or_else(|| bad("it has no device manifest: it isn't unik's"))?.0;
+    let manifest: DeviceManifest = serde_json::from_slice(bytes)
+        .map_err(|error| bad(format!("its device manifest can't be read: {error}")))?;
     if manifest.version != 1 {
-        return Err(bad(format!("its device manifest has version {}, this unikgen knows 1", manifest.version)));
+        return Err(bad(format!(
+            "its device manifest has version {}, this unikgen knows 1",
+            manifest.version
+        )));
     }
     Ok(manifest)
 }
@@ -79,7 +83,8 @@ pub fn is_report_of(report: &[u8], image: &[u8]) -> Result<bool, Error> {
 /// # Errors
 /// When it has no place for it.
 pub(crate) fn set_report_hash(image: &mut [u8], report: &[u8]) -> Result<(), Error> {
-    let (bytes, offset) = note_of(image, note::REPORT)?.ok_or_else(|| bad("it has no note for its report's hash"))?;
+    let (bytes, offset) =
+        note_of(image, note::REPORT)?.ok_or_else(|| bad("it has no note for its report's hash"))?;
     let hash = Sha256::digest(report);
     if bytes.len() != hash.len() {
         return Err(bad("the note for its report's hash has a wrong size"));
@@ -90,7 +95,8 @@ pub(crate) fn set_report_hash(image: &mut [u8], report: &[u8]) -> Result<(), Err
 
 fn hash_note(image: &[u8], kind: u32, what: &str) -> Result<[u8; 32], Error> {
     let note = note_of(image, kind)?;
-    note.and_then(|(bytes, _)| bytes.try_into().ok()).ok_or_else(|| bad(format!("it doesn't carry the hash of its {what}")))
+    note.and_then(|(bytes, _)| bytes.try_into().ok())
+        .ok_or_else(|| bad(format!("it doesn't carry the hash of its {what}")))
 }
 
 /// The note of this type, and where in the file it begins.
@@ -115,8 +121,13 @@ fn loaded<'a>(elf: &'a Elf<'_>) -> impl Iterator<Item = (String, u64, u64, bool)
     elf.sections().filter_map(|section| {
         let object::SectionFlags::Elf { sh_flags, .. } = section.flags() else { return None };
         let name = section.name().unwrap_or("?").to_string();
-        sh_flags
-            .contains(elf::SHF_ALLOC)
-            .then(|| (name, section.address(), section.size(), section.kind() != object::SectionKind::UninitializedData))
+        sh_flags.contains(elf::SHF_ALLOC).then(|| {
+            (
+                name,
+                section.address(),
+                section.size(),
+                section.kind() != object::SectionKind::UninitializedData,
+            )
+        })
     })
 }

@@ -168,7 +168,9 @@ fn nodes(plan: &Plan, sources: &SourceMap) -> Vec<NodeEntry> {
                 },
                 line: match node.origin {
                     Origin::Declared(place) => sources.source(place.source).map(|source| {
-                        source.text[source.line_range(source.line(source.clamp(place).start))].trim().to_string()
+                        source.text[source.line_range(source.line(source.clamp(place).start))]
+                            .trim()
+                            .to_string()
                     }),
                     Origin::Implied => None,
                 },

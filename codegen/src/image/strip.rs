@@ -1,8 +1,8 @@
 //! What is deployed: the loaded part of the image, with the names of its sections and
 //! nothing else.
 
-use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 use object::elf;
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
 use super::{bad, parse};
 use crate::Error;
@@ -19,7 +19,8 @@ pub fn strip(image: &[u8]) -> Result<Vec<u8>, Error> {
     let elf = parse(image)?;
     let endian = elf.endian();
     let header = elf.elf_header();
-    let table_end = header.e_phoff(endian) + u64::from(header.e_phnum(endian)) * u64::from(header.e_phentsize(endian));
+    let table_end =
+        header.e_phoff(endian) + u64::from(header.e_phnum(endian)) * u64::from(header.e_phentsize(endian));
     let end = elf
         .elf_program_headers()
         .iter()
@@ -45,7 +46,12 @@ pub fn strip(image: &[u8]) -> Result<Vec<u8>, Error> {
         entries.push(entry(
             add_name(name),
             section.sh_type(endian).0,
-            [section.sh_flags(endian).0, section.sh_addr(endian), section.sh_offset(endian), section.sh_size(endian)],
+            [
+                section.sh_flags(endian).0,
+                section.sh_addr(endian),
+                section.sh_offset(endian),
+                section.sh_size(endian),
+            ],
             section.sh_addralign(endian),
         ));
     }

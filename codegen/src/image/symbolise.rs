@@ -35,7 +35,10 @@ pub fn symbolise(twin: &Path, addresses: &[u64]) -> Result<Vec<Frame>, Error> {
         let before = frames.len();
         if let Ok(mut found) = loader.find_frames(probe) {
             while let Ok(Some(frame)) = found.next() {
-                let function = frame.function.as_ref().and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
+                let function = frame
+                    .function
+                    .as_ref()
+                    .and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
                 let place = frame.location.and_then(|place| Some((place.file?.to_string(), place.line?)));
                 frames.push(Frame { address, function, place, inlined: true });
             }
@@ -46,7 +49,9 @@ pub fn symbolise(twin: &Path, addresses: &[u64]) -> Result<Vec<Frame>, Error> {
                 // The symbol says in which crate and module it is; the line tables don't.
                 outermost.function = named(&loader, probe).or(outermost.function.take());
             }
-            None => frames.push(Frame { address, function: named(&loader, probe), place: None, inlined: false }),
+            None => {
+                frames.push(Frame { address, function: named(&loader, probe), place: None, inlined: false })
+            }
         }
     }
     Ok(frames)

@@ -10,7 +10,9 @@ use unik_codegen::{BakedSet, HostHalves, prepare};
 use unik_dsl::{Catalogue, Plan, Request, SourceMap, analyse, diagnostic};
 
 const COMPONENTS: [(&str, &str); 7] = [
-    ("runtime", r#"
+    (
+        "runtime",
+        r#"
         package.name = "unik"
         [package.metadata.unik]
         name = "appliance"
@@ -21,8 +23,11 @@ const COMPONENTS: [(&str, &str); 7] = [
         cpu = { doc = "Processor", usage = "<level: x86-64-v2|x86-64-v3>", default = "x86-64-v2" }
         target = { doc = "Target", usage = "<target: machine|process>", default = "machine" }
         log = { doc = "Log", usage = "level <level: off|error|warn|info|debug|trace>", default = "level info" }
-    "#),
-    ("device-lib/console", r#"
+    "#,
+    ),
+    (
+        "device-lib/console",
+        r#"
         package.name = "unik-console"
         [package.metadata.unik]
         name = "console"
@@ -31,8 +36,11 @@ const COMPONENTS: [(&str, &str); 7] = [
         start = "unik_console::start"
         implied = 10
         provides = ["Console"]
-    "#),
-    ("device-lib/nic", r#"
+    "#,
+    ),
+    (
+        "device-lib/nic",
+        r#"
         package.name = "unik-nic"
         [package.metadata.unik]
         name = "nic"
@@ -44,8 +52,11 @@ const COMPONENTS: [(&str, &str); 7] = [
         [package.metadata.unik.options]
         queue-size = { doc = "Queue", usage = "<size: integer 1..=256>", default = "256" }
         mac = { doc = "Address", usage = "<mac: mac>" }
-    "#),
-    ("device-lib/net", r#"
+    "#,
+    ),
+    (
+        "device-lib/net",
+        r#"
         package.name = "unik-net"
         [package.metadata.unik]
         name = "net"
@@ -66,8 +77,11 @@ const COMPONENTS: [(&str, &str); 7] = [
         dhcp = { summary = "DHCP", features = ["dhcp"], with = ["udp"] }
         udp = { summary = "UDP", provides = ["Udp"], features = ["udp"] }
         tcp = { summary = "TCP", provides = ["Tcp"], features = ["tcp"] }
-    "#),
-    ("device-lib/host-net", r#"
+    "#,
+    ),
+    (
+        "device-lib/host-net",
+        r#"
         package.name = "unik-host-net"
         [package.metadata.unik]
         name = "host-net"
@@ -78,8 +92,11 @@ const COMPONENTS: [(&str, &str); 7] = [
         stands-in-for = "net"
         listeners = true
         provides = ["Tcp", "Udp"]
-    "#),
-    ("device-lib/files", r#"
+    "#,
+    ),
+    (
+        "device-lib/files",
+        r#"
         package.name = "unik-files"
         [package.metadata.unik]
         name = "files"
@@ -89,8 +106,11 @@ const COMPONENTS: [(&str, &str); 7] = [
         host = "unik_files_host::Files"
         provides = ["Files"]
         options.from = { doc = "File", usage = "<file: path>", required = true }
-    "#),
-    ("device-lib/web", r#"
+    "#,
+    ),
+    (
+        "device-lib/web",
+        r#"
         package.name = "unik-web"
         [package.metadata.unik]
         name = "web"
@@ -104,7 +124,8 @@ const COMPONENTS: [(&str, &str); 7] = [
         port = { doc = "Port", usage = "<port: port>", default = "80", constraints = [{ listens = { protocol = "tcp", port = "port", wire = "net" } }] }
         files = { doc = "Files", usage = "from <storage: instance Files>" }
         route = { doc = "Route", usage = "<path: string> <handler: handler>", repeats = true }
-    "#),
+    "#,
+    ),
 ];
 
 /// The catalogue.
@@ -129,7 +150,9 @@ impl HostHalf for Files {
 
     fn bake(&self, input: &Input) -> Result<Baked, Vec<Finding>> {
         let entry = &input.options["from"][0];
-        let Some(Value::Path { resolved, written }) = entry.value("file") else { unreachable!("the schema says so") };
+        let Some(Value::Path { resolved, written }) = entry.value("file") else {
+            unreachable!("the schema says so")
+        };
         let bytes = input.read(resolved).map_err(|error| {
             vec![Finding::error(entry.place, format!("can't read `{written}`: {error}")).help("write it")]
         })?;
@@ -153,20 +176,31 @@ impl HostHalf for Web {
     fn check(&self, input: &Input) -> Vec<Finding> {
         let routes = input.options.get("route").into_iter().flatten();
         routes
-            .filter(|route| matches!(route.value("path"), Some(Value::String(path)) if !path.starts_with('/')))
+            .filter(
+                |route| matches!(route.value("path"), Some(Value::String(path)) if !path.starts_with('/')),
+            )
             .map(|route| Finding::error(route.place, "a route begins with `/`"))
             .collect()
     }
 
     fn bake(&self, input: &Input) -> Result<Baked, Vec<Finding>> {
-        let sizes: Vec<usize> =
-            input.offers.values().flat_map(|offer| offer.files.iter().flatten()).map(|(_, bytes)| bytes.len()).collect();
-        let handlers = input.options.get("route").into_iter().flatten().filter_map(|route| match route.value("handler") {
-            Some(Value::Handler(path)) => Some(format!("crate::{path}::answer();")),
-            _ => None,
+        let sizes: Vec<usize> = input
+            .offers
+            .values()
+            .flat_map(|offer| offer.files.iter().flatten())
+            .map(|(_, bytes)| bytes.len())
+            .collect();
+        let handlers = input.options.get("route").into_iter().flatten().filter_map(|route| {
+            match route.value("handler") {
+                Some(Value::Handler(path)) => Some(format!("crate::{path}::answer();")),
+                _ => None,
+            }
         });
         Ok(Baked {
-            items: format!("static SIZES: &[usize] = &{sizes:?}; fn answer() {{ {} }}", handlers.collect::<String>()),
+            items: format!(
+                "static SIZES: &[usize] = &{sizes:?}; fn answer() {{ {} }}",
+                handlers.collect::<String>()
+            ),
             value: "(SIZES, answer)".into(),
             features: ["files".to_string()].into_iter().filter(|_| !sizes.is_empty()).collect(),
             ..Baked::default()

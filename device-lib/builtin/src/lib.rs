@@ -43,7 +43,8 @@ pub fn sources() -> &'static [u8] {
 /// When the archive is damaged.
 pub fn source_files() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let damaged = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
-    let packed = miniz_oxide::inflate::decompress_to_vec(sources()).map_err(|error| damaged(error.to_string()))?;
+    let packed =
+        miniz_oxide::inflate::decompress_to_vec(sources()).map_err(|error| damaged(error.to_string()))?;
     let mut files = Vec::new();
     for entry in tar::Archive::new(packed.as_slice()).entries()? {
         let mut entry = entry?;
@@ -68,7 +69,8 @@ mod tests {
         assert!(components.iter().any(|c| c.name == "appliance"));
         assert!(components.iter().all(|c| c.package.folder.is_relative()));
         for component in &components {
-            unik_catalogue::shape::declare(component).unwrap_or_else(|error| panic!("{}: {error}", component.name));
+            unik_catalogue::shape::declare(component)
+                .unwrap_or_else(|error| panic!("{}: {error}", component.name));
         }
     }
 
@@ -85,7 +87,13 @@ mod tests {
     fn sources_hold_what_builds_need_and_no_more() {
         let files = source_files().unwrap();
         let has = |path: &str| files.iter().any(|(file, _)| file == Path::new(path));
-        for path in ["Cargo.toml", "Cargo.lock", "runtime/src/lib.rs", "device-lib/http/host/Cargo.toml", "codegen/macros/src/lib.rs"] {
+        for path in [
+            "Cargo.toml",
+            "Cargo.lock",
+            "runtime/src/lib.rs",
+            "device-lib/http/host/Cargo.toml",
+            "codegen/macros/src/lib.rs",
+        ] {
             assert!(has(path), "{path}");
         }
         for path in ["codegen/unikgen/Cargo.toml", "tests/Cargo.toml", "README.md"] {

@@ -269,7 +269,14 @@ impl Client {
         data.extend(COOKIE);
         data.extend([option::KIND, 1, kind, option::CLIENT, 7, 1]);
         data.extend(self.mac);
-        let list = [option::MASK, option::ROUTER, option::NAME_SERVER, option::LEASE, option::RENEWAL, option::REBINDING];
+        let list = [
+            option::MASK,
+            option::ROUTER,
+            option::NAME_SERVER,
+            option::LEASE,
+            option::RENEWAL,
+            option::REBINDING,
+        ];
         data.extend([option::PARAMETERS, list.len() as u8]);
         data.extend(list);
         for (code, address) in [(option::REQUESTED, requested), (option::SERVER, server)] {

@@ -6,9 +6,9 @@ use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, checksum};
 use unik::interface::{Entropy, Frames};
 use unik::time::{Duration, Instant};
 
-use crate::lower::{Lower, PacketIn};
 #[cfg(any(feature = "udp", feature = "dhcp"))]
 use crate::lower::IPV4_HEADER;
+use crate::lower::{Lower, PacketIn};
 
 /// The most error messages in a second (RFC 1812, section 4.3.2.8).
 const ERRORS_PER_SECOND: u32 = 100;

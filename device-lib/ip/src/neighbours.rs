@@ -170,7 +170,9 @@ impl Neighbours {
         let mut given_up = false;
         let entries = &mut self.entries;
         self.asking.retain(|address| {
-            let Ok(place) = entries.binary_search_by_key(address, |entry| entry.address) else { return false };
+            let Ok(place) = entries.binary_search_by_key(address, |entry| entry.address) else {
+                return false;
+            };
             let entry = &mut entries[place];
             if entry.next > now {
                 return true;
@@ -183,8 +185,7 @@ impl Neighbours {
             }
             entry.tries += 1;
             entry.next = now + RETRY;
-            let request =
-                Arp { is_request: true, sender_mac: link.mac, sender: own, target: *address };
+            let request = Arp { is_request: true, sender_mac: link.mac, sender: own, target: *address };
             request.send(link, BROADCAST);
             true
         });

@@ -17,7 +17,10 @@ use crate::{Ipv4, Options, driver};
 ///
 /// # Errors
 /// None at present: a link always makes a network.
-#[cfg_attr(not(feature = "dhcp"), allow(clippy::unused_async, reason = "every component starts asynchronously"))]
+#[cfg_attr(
+    not(feature = "dhcp"),
+    allow(clippy::unused_async, reason = "every component starts asynchronously")
+)]
 pub async fn start<F: Frames, E: Entropy>(
     cx: &Context,
     options: &'static Options,

@@ -120,7 +120,9 @@ impl Entropy for Counter {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
         for byte in bytes {
             // Knuth's generator (MMIX).
-            self.0.set(self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+            self.0.set(
+                self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407),
+            );
             *byte = (self.0.get() >> 56) as u8;
         }
         Ok(())

@@ -123,9 +123,10 @@ impl World {
         self.client.poll(now, &mut self.port, &mut self.sockets);
         if received == 0 && before && self.port.0.is_idle() {
             let ours = self.shared.borrow().next_deadline();
-            let theirs = self.client.poll_at(now, &self.sockets).map(|at| {
-                Instant::from_nanos(u64::try_from(at.total_micros()).unwrap() * 1000)
-            });
+            let theirs = self
+                .client
+                .poll_at(now, &self.sockets)
+                .map(|at| Instant::from_nanos(u64::try_from(at.total_micros()).unwrap() * 1000));
             let least = self.now + Duration::from_micros(100);
             let next = [ours, theirs].into_iter().flatten().min().unwrap_or(least);
             self.now = next.clamp(least, self.now + Duration::from_millis(500));
@@ -360,10 +361,7 @@ async fn one_connection(world: &mut World, accepted: &Accepted, end: End) {
                 assert_eq!(stream.read(&mut buffer).await, Ok(0));
             }
             End::ClientResets => {
-                assert_eq!(
-                    stream.read(&mut buffer).await,
-                    Err(unik::interface::StreamError::Reset)
-                );
+                assert_eq!(stream.read(&mut buffer).await, Err(unik::interface::StreamError::Reset));
             }
             End::ServerResets => stream.abort(),
             End::ServerDrops => {}
@@ -385,10 +383,7 @@ async fn one_connection(world: &mut World, accepted: &Accepted, end: End) {
             }
             *finished.borrow()
                 && world.flows() == 0
-                && matches!(
-                    world.socket(handle).state(),
-                    tcp::State::Closed | tcp::State::TimeWait
-                )
+                && matches!(world.socket(handle).state(), tcp::State::Closed | tcp::State::TimeWait)
         })
         .await;
     world.sockets.remove(handle);

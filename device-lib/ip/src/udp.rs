@@ -83,7 +83,12 @@ impl Ports {
         Delivery::Done
     }
 
-    fn poll_receive(&mut self, number: u16, buffer: &mut [u8], cx: &Context<'_>) -> Poll<(usize, SocketAddr)> {
+    fn poll_receive(
+        &mut self,
+        number: u16,
+        buffer: &mut [u8],
+        cx: &Context<'_>,
+    ) -> Poll<(usize, SocketAddr)> {
         let Some(port) = self.find(number) else { return Poll::Pending };
         let Some((from, data)) = port.queue.pop_front() else {
             port.waker = Some(cx.waker().clone());

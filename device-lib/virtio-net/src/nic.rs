@@ -407,9 +407,6 @@ mod tests {
         assert!(Nic::new(MockTransport::new(device), "nic", 16).is_err());
         let device = Device::new(feature::VERSION_1 | bit::MAC, &[256, 0]);
         device.set_config(&MAC);
-        assert_eq!(
-            Nic::new(MockTransport::new(device), "nic", 16).map(drop),
-            Err(SetupError::NoQueue)
-        );
+        assert_eq!(Nic::new(MockTransport::new(device), "nic", 16).map(drop), Err(SetupError::NoQueue));
     }
 }

@@ -180,9 +180,6 @@ mod tests {
             let id = queue.next().unwrap().id;
             queue.give_back(u32::from(id), 33);
         });
-        assert_eq!(
-            poll(&mut source),
-            Poll::Ready(Err(SourceError::Device(DeviceError::WroteTooMuch(33))))
-        );
+        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Device(DeviceError::WroteTooMuch(33)))));
     }
 }

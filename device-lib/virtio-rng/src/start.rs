@@ -29,8 +29,8 @@ pub async fn start(cx: &Context, _options: &'static Options) -> Result<Generator
         ),
         FindError::Unusable(error) => cx.error(format!("virtio entropy device: {error}")),
     })?;
-    let mut source = Source::new(transport)
-        .map_err(|error| cx.error(format!("virtio entropy device: {error}")))?;
+    let mut source =
+        Source::new(transport).map_err(|error| cx.error(format!("virtio entropy device: {error}")))?;
     let first = timeout(FIRST_SEED, poll_fn(|cx| source.poll_seed(cx))).await;
     let seed = first
         .map_err(|_| cx.error("the entropy device didn't answer within 5 s"))?

@@ -73,10 +73,8 @@ pub fn find(
     }
     for function in pci_functions() {
         let place = function.address();
-        let key = 1 << 63
-            | u64::from(place.bus) << 16
-            | u64::from(place.device) << 8
-            | u64::from(place.function);
+        let key =
+            1 << 63 | u64::from(place.bus) << 16 | u64::from(place.device) << 8 | u64::from(place.function);
         if device_id(&function) != Some(kind as u32) || is_claimed(key) {
             continue;
         }

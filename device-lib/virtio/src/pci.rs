@@ -97,7 +97,8 @@ impl PciTransport {
             return Err(SetupError::Legacy);
         };
         let until_seal = |(address, length)| {
-            map_until_seal(address, length).map_err(|_| SetupError::Machine("the device's registers can't be mapped"))
+            map_until_seal(address, length)
+                .map_err(|_| SetupError::Machine("the device's registers can't be mapped"))
         };
         let notify = map(notify.0, notify.1)
             .map_err(|_| SetupError::Machine("the device's registers can't be mapped"))?;
@@ -106,7 +107,9 @@ impl PciTransport {
             device: device.map(until_seal).transpose()?,
             notify,
             notify_multiplier: multiplier as usize,
-            msix: function.msix().map_err(|_| SetupError::Machine("the PCI function has no usable MSI-X table"))?,
+            msix: function
+                .msix()
+                .map_err(|_| SetupError::Machine("the PCI function has no usable MSI-X table"))?,
             bells: Vec::new(),
             interrupts: Vec::new(),
         };

@@ -32,7 +32,8 @@ fn check<'a>(function: &'a ItemFn, errors: &mut Vec<syn::Error>) -> Option<&'a T
     if signature.asyncness.is_none() {
         fail(&signature.fn_token, "a handler is an `async fn`");
     }
-    if signature.generics.type_params().next().is_some() || signature.generics.const_params().next().is_some() {
+    if signature.generics.type_params().next().is_some() || signature.generics.const_params().next().is_some()
+    {
         fail(&signature.generics, "a handler has no type parameters: the `.unik` file couldn't say which");
     }
     if matches!(signature.output, syn::ReturnType::Default) {
@@ -50,7 +51,10 @@ fn check<'a>(function: &'a ItemFn, errors: &mut Vec<syn::Error>) -> Option<&'a T
         fail(&signature.inputs, "a handler is a function, not a method");
     }
     if !(1..=2).contains(&types.len()) {
-        fail(&signature.ident, "a handler takes `request: &Request<'_>`, and, if it has a state, `state: &State`");
+        fail(
+            &signature.ident,
+            "a handler takes `request: &Request<'_>`, and, if it has a state, `state: &State`",
+        );
     }
     match types.get(1) {
         None => None,

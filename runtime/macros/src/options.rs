@@ -21,7 +21,8 @@ pub fn expand(input: TokenStream) -> TokenStream {
 }
 
 fn declare() -> Result<TokenStream, String> {
-    let folder = std::env::var("CARGO_MANIFEST_DIR").map_err(|_| "`options!` works only when cargo builds the crate")?;
+    let folder = std::env::var("CARGO_MANIFEST_DIR")
+        .map_err(|_| "`options!` works only when cargo builds the crate")?;
     let path = Path::new(&folder).join("Cargo.toml");
     let component = Component::read(&path).map_err(|error| error.to_string())?;
     let types: TokenStream = shape::declare(&component)

@@ -81,7 +81,8 @@ impl Engine {
     pub fn seeded(&self, seed: u64, now: Instant) -> Interface {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
-        let mut device = Adapter { capabilities: &self.capabilities, incoming: None, sink: Nowhere, polled: IDLE };
+        let mut device =
+            Adapter { capabilities: &self.capabilities, incoming: None, sink: Nowhere, polled: IDLE };
         let mut interface = Interface::new(config, &mut device, to_smoltcp(now));
         if let Some(address) = self.address {
             interface.update_ip_addrs(|addresses| {

@@ -47,7 +47,12 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    pub fn new(key: Key, (sockets, handle): (SocketSet<'static>, SocketHandle), owner: Owner, cost: usize) -> Self {
+    pub fn new(
+        key: Key,
+        (sockets, handle): (SocketSet<'static>, SocketHandle),
+        owner: Owner,
+        cost: usize,
+    ) -> Self {
         Flow {
             key,
             sockets,

@@ -21,7 +21,7 @@ use crate::Options;
 use crate::link::{EtherType, Mac};
 use crate::lower::{Hop, Lower, PacketIn};
 use bounded::{Bounded, HalfOpen, TimeWait};
-use engine::{Engine};
+use engine::Engine;
 use flow::{Budget, Flow, Flows, Owner};
 use segment::{Key, Segment, Syn, acknowledgement, is_after};
 
@@ -105,7 +105,12 @@ impl Tcp {
     }
 
     /// Takes a segment that was sent to us.
-    pub fn receive<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, packet: &PacketIn<'_>, now: Instant) {
+    pub fn receive<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
         let Some(segment) = Segment::parse(lower, packet) else { return };
         if let Some(&slot) = self.table.get(&segment.key) {
             self.feed(lower, slot, packet, segment.rst, now);
@@ -294,7 +299,10 @@ impl Tcp {
             if segment.sequence == expected {
                 self.time_wait.remove(&segment.key);
             }
-        } else if segment.syn && segment.acknowledgement.is_none() && is_after(segment.sequence, expected.wrapping_sub(1)) {
+        } else if segment.syn
+            && segment.acknowledgement.is_none()
+            && is_after(segment.sequence, expected.wrapping_sub(1))
+        {
             // A new connection from the same port, with numbers that the old one can't have.
             self.time_wait.remove(&segment.key);
             self.begin(lower, segment, packet, now);
@@ -359,7 +367,12 @@ impl Tcp {
 
     /// Lets every connection that has something to do have its turn, as far as the ring has room.
     /// `neighbours_changed`: those that wait for a neighbour try again.
-    pub fn send<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, neighbours_changed: bool, now: Instant) {
+    pub fn send<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        neighbours_changed: bool,
+        now: Instant,
+    ) {
         self.half_open.expire(now);
         self.time_wait.expire(now);
         self.answer_late(lower, now);
@@ -389,7 +402,12 @@ impl Tcp {
     }
 
     /// One connection's turn.
-    fn send_one<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, slot: u32, now: Instant) -> Result<(), Blocked> {
+    fn send_one<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        slot: u32,
+        now: Instant,
+    ) -> Result<(), Blocked> {
         let Some(flow) = self.flows.get(slot) else { return Ok(()) };
         if flow.over {
             flow.dirty = false;

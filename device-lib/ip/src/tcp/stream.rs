@@ -116,7 +116,9 @@ impl<F: Frames, E: Entropy> Stream<F, E> {
 
     fn poll_connected(&self, cx: &Context<'_>) -> Poll<Result<(), ConnectError>> {
         let mut stack = self.shared.borrow_mut();
-        let Some(flow) = stack.tcp.flows.get(self.slot) else { return Poll::Ready(Err(ConnectError::Resources)) };
+        let Some(flow) = stack.tcp.flows.get(self.slot) else {
+            return Poll::Ready(Err(ConnectError::Resources));
+        };
         match (flow.state(), flow.error) {
             (State::SynSent | State::SynReceived, None) => {
                 flow.socket().register_send_waker(cx.waker());
