@@ -54,6 +54,17 @@ pub fn manifest(image: &[u8]) -> Result<DeviceManifest, Error> {
     Ok(manifest)
 }
 
+/// The address after the last byte that a monitor loads or clears for the image: the least
+/// memory of its machine, in bytes.
+///
+/// # Errors
+/// When it is no image.
+pub fn end(image: &[u8]) -> Result<u64, Error> {
+    let elf = parse(image)?;
+    let loaded = elf.elf_program_headers().iter().filter(|segment| segment.p_type(elf.endian()) == elf::PT_LOAD);
+    Ok(loaded.map(|load| load.p_paddr(elf.endian()).saturating_add(load.p_memsz(elf.endian()))).max().unwrap_or(0))
+}
+
 /// The hash of the report that was written with the image.
 ///
 /// # Errors

@@ -244,6 +244,15 @@ fn report_of(path: &Path, file: &[u8]) -> Option<Report> {
     })
 }
 
+/// The address after the image's last byte, in memory.
+///
+/// # Errors
+/// When it can't be read, or is no image.
+pub fn image_end(path: &Path) -> anyhow::Result<u64> {
+    let file = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    image::end(&file).map_err(with_code)
+}
+
 /// The image's twin, which has its symbols: beside it, or in the cache.
 pub fn twin_of(path: &Path) -> Option<PathBuf> {
     let file = std::fs::read(path).ok()?;

@@ -16,7 +16,7 @@ use crate::monitor::qemu::{self, GuestEnd, Launch, Net};
 use crate::monitor::supervise::{self, End, Watch};
 use crate::monitor::{Needs, needs, process};
 use crate::publish::{self, Published};
-use crate::ui::{Tone, Ui, seconds};
+use crate::ui::{self, Tone, Ui, seconds};
 
 /// The exit code for a processor exception, which a reset of the machine is as well.
 const FAULT: u8 = 102;
@@ -286,11 +286,13 @@ impl Prepared {
                     (false, false) => Net::Tap(&self.taps),
                     (false, true) => Net::User(&self.published),
                 };
+                let memory = args.memory.unwrap_or(self.needs.memory);
+                self.refuse_too_little(memory)?;
                 let launch = Launch {
                     image: &self.image,
                     kvm: *kvm,
                     machine: args.machine,
-                    memory: args.memory.unwrap_or(self.needs.memory),
+                    memory,
                     net,
                     gdb: args.gdb,
                 };
@@ -299,6 +301,21 @@ impl Prepared {
                 Ok(command)
             }
         }
+    }
+
+    /// A machine whose memory ends before the image does has no place to say so.
+    fn refuse_too_little(&self, memory: u64) -> anyhow::Result<()> {
+        let end = backend::image_end(&self.image)?;
+        if end <= memory {
+            return Ok(());
+        }
+        Err(exit::usage(format!(
+            "{} of memory are too little: the image alone reaches up to {}; {} asks for {}",
+            ui::bytes(memory),
+            ui::bytes(end),
+            self.needs.appliance,
+            ui::bytes(self.needs.memory)
+        )))
     }
 
     /// `ready: http://127.0.0.1:8080/ → site`
@@ -362,6 +379,13 @@ impl Prepared {
                     args.start_timeout
                 ));
                 return FAILED;
+            }
+            End::Stuck => {
+                ui.error(&anyhow::anyhow!(
+                    "KVM gave up on {}, see above; --accel tcg doesn't need it, and --verbose shows QEMU's command line",
+                    self.needs.appliance
+                ));
+                return ENVIRONMENT;
             }
             End::Exited(status) => status,
         };

@@ -18,6 +18,10 @@ use crate::ui::Ui;
 const FLUSH: Duration = Duration::from_millis(150);
 /// After that long without "ready" we say that it is taking long.
 const IMPATIENT: Duration = Duration::from_secs(10);
+/// What QEMU says when KVM gave up; it then waits, for a debugger to look.
+const STUCK: &[u8] = b"KVM internal error";
+/// How long it is given to say the rest.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 /// After its end, what a child wrote is waited for that long: a grandchild may hold the pipe.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -30,6 +34,8 @@ pub enum End {
     Interrupted,
     /// It wasn't ready in time.
     TimedOut,
+    /// QEMU runs, but its machine will never go on.
+    Stuck,
 }
 
 /// What is to be done around a child.
@@ -95,6 +101,7 @@ pub fn run(mut command: Command, watch: Watch<'_>) -> anyhow::Result<End> {
         console: Console::new(std::io::stdout().is_terminal(), watch.symbols),
         errors: Vec::new(),
         ready: false,
+        stuck: None,
         started: Instant::now(),
         prefix: watch.error_prefix,
         on_ready: watch.on_ready,
@@ -138,6 +145,9 @@ fn attend(
         if let Some(status) = child.0.try_wait()? {
             return Ok(End::Exited(status));
         }
+        if show.stuck.is_some_and(|since| since.elapsed() > LAST_WORDS) {
+            return Ok(End::Stuck);
+        }
         let waited = show.started.elapsed();
         if !show.ready && patient && waited > IMPATIENT && start_timeout.is_some() {
             patient = false;
@@ -174,6 +184,7 @@ struct Show<'a> {
     console: Console,
     errors: Vec<u8>,
     ready: bool,
+    stuck: Option<Instant>,
     started: Instant,
     prefix: &'a str,
     on_ready: &'a dyn Fn(&[String], Duration),
@@ -190,6 +201,9 @@ impl Show<'_> {
                 self.errors.extend(bytes);
                 while let Some(end) = self.errors.iter().position(|&byte| byte == b'\n') {
                     let line: Vec<u8> = self.errors.drain(..=end).collect();
+                    if line.starts_with(STUCK) {
+                        self.stuck.get_or_insert_with(Instant::now);
+                    }
                     self.error_line(&line);
                 }
                 Ok(())
