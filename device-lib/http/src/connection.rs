@@ -25,6 +25,8 @@ use crate::site::{self, Entry};
 use crate::wire::{Stop, Wire, linger, too_late};
 use crate::{Method, Request, Response, Routes, Site, Status};
 
+/// A client that asks again so soon is in the middle of something.
+const BUSY: Duration = Duration::from_millis(20);
 /// After so long without a request, a connection gives its memory back.
 const DOZE: Duration = Duration::from_secs(1);
 
@@ -135,18 +137,28 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
         }
     }
 
-    /// Waits between two requests. After a while the connection's memory is given back.
+    /// Waits between two requests. After a while the connection's memory is given back, and
+    /// the connection itself when others need its place.
     async fn idle(&mut self) -> Result<(), Stop> {
         let options = self.service.options;
         let start = time::now();
-        for until in [start + DOZE.min(options.idle_timeout), start + options.idle_timeout] {
+        let mut place = self.service.dozing.place();
+        let steps = [BUSY, DOZE, options.idle_timeout].map(|step| start + step.min(options.idle_timeout));
+        for (number, until) in steps.into_iter().enumerate() {
             let room = self.input.room(options.max_header)?;
-            match self.wire.read(room, until).await? {
+            let read = self.wire.read(room, until);
+            let came = match number {
+                0 => Some(read.await),
+                _ => place.until_sent_away(read).await,
+            };
+            let Some(came) = came else { return Err(Stop::Idle) };
+            match came? {
                 Some(0) => return Err(Stop::Idle),
                 Some(length) => {
                     self.input.filled(length);
                     return Ok(());
                 }
+                None if number == 0 => {}
                 None => {
                     self.input.shrink();
                     self.wire.shrink();

@@ -79,6 +79,7 @@ mod chunked;
 mod condition;
 mod connection;
 mod date;
+mod dozing;
 mod handler;
 mod head;
 mod method;

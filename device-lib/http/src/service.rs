@@ -6,15 +6,24 @@ use core::cell::Cell;
 use log::{debug, warn};
 use unik::interface::{Clock, Tcp, TcpListener, TcpStream};
 use unik::start::{Context, StartError};
+use unik::sync::Notify;
 use unik::time::{self, Duration};
 
 use crate::connection::Connection;
 use crate::date::Date;
+use crate::dozing::Dozing;
 use crate::{Options, Routes, Site, wire};
 
 /// So many of the connections above the limit are told so (503) at one time; those above
 /// that are reset.
 const MAX_TURNED_AWAY: usize = 32;
+
+/// How long nothing must have happened on a connection before it goes for another: when an
+/// eighth of the places is left, and when none is.
+const CROWDED: Duration = Duration::from_secs(1);
+const FULL: Duration = Duration::from_millis(50);
+/// How long a new connection waits for the place of one that was sent away.
+const LEAVE: Duration = Duration::from_millis(100);
 
 /// What they are told.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -51,6 +60,9 @@ pub(crate) struct Service<S: Site, C> {
     pub(crate) routes: S::Routes,
     pub(crate) date: Date<C>,
     pub(crate) counts: Counts,
+    pub(crate) dozing: Dozing,
+    /// A place is free again.
+    freed: Notify,
     open: Cell<usize>,
     turned_away: Cell<usize>,
 }
@@ -88,6 +100,8 @@ impl<S: Site, C: Clock> Service<S, C> {
             routes: S::Routes::new(),
             date: Date::new(clock),
             counts: Counts::default(),
+            dozing: Dozing::default(),
+            freed: Notify::new(),
             open: Cell::new(0),
             turned_away: Cell::new(0),
         }
@@ -119,6 +133,7 @@ impl<S: Site, C> Drop for Place<S, C> {
     fn drop(&mut self) {
         let taken = (self.of)(&self.service);
         taken.set(taken.get().saturating_sub(1));
+        self.service.freed.notify();
     }
 }
 
@@ -130,6 +145,16 @@ pub(crate) async fn accept<S: Site, C: Clock, L: TcpListener>(
     let limit = usize::try_from(service.options.max_connections).unwrap_or(usize::MAX);
     loop {
         let mut stream = listener.accept().await;
+        if service.open.get() >= limit {
+            if service.dozing.send_one_away(FULL) {
+                // It closes, its client answers, and its place is free: a matter of milliseconds.
+                // If not, the new one is turned away.
+                let _ = time::timeout(LEAVE, service.freed.notified()).await;
+            }
+        } else if service.open.get() >= limit - limit / 8 {
+            // Some places are kept for those that are on their way out.
+            service.dozing.send_one_away(CROWDED);
+        }
         if let Some(place) = Place::take(&service, |service| &service.open, limit) {
             count(&service.counts.connections);
             cx.spawn(async move {

@@ -182,7 +182,9 @@ impl<P: Port> Frames for Nic<P> {
             self.reclaim();
         }
         let room = !self.is_broken() && !self.free.is_empty();
-        self.wants_room = !room;
+        // Remembered until the caller has had a turn with room from its beginning: whoever
+        // found none may not be the one that asks next.
+        self.wants_room |= !room;
         room
     }
 
@@ -221,7 +223,10 @@ impl<P: Port> Frames for Nic<P> {
             return Poll::Ready(());
         }
         let mut ready = self.receive.arm(1);
-        if self.wants_room {
+        if self.wants_room && !self.free.is_empty() {
+            self.wants_room = false;
+            ready = true;
+        } else if self.wants_room {
             // Half of what is on its way: one interrupt for many frames, and the device still
             // has the other half to work on when it comes.
             ready |= self.transmit.arm(self.transmit.lent().div_ceil(2));
@@ -333,6 +338,34 @@ mod tests {
         }
         assert!(is_ready(&mut nic));
         assert!(nic.can_transmit());
+    }
+
+    #[test]
+    fn who_found_no_room_is_not_forgotten_when_another_finds_some() {
+        let (mut nic, device) = card(feature::EVENT_INDEX, 16);
+        while nic.can_transmit() {
+            nic.transmit(60, |_| ()).unwrap();
+        }
+        nic.flush();
+        device.queue(1, |queue| {
+            let id = queue.next().unwrap().id;
+            queue.give_back(u32::from(id), 0);
+        });
+        // The one buffer that came back goes to somebody else.
+        nic.transmit(60, |_| ()).unwrap();
+        nic.flush();
+        assert!(!is_ready(&mut nic));
+        for sent in 1..=16 {
+            device.queue(1, |queue| {
+                let id = queue.next().unwrap().id;
+                queue.give_back(u32::from(id), 0);
+            });
+            assert_eq!(device.interrupt(1), sent == 8);
+        }
+        assert!(is_ready(&mut nic), "the interrupt");
+        assert!(nic.can_transmit());
+        assert!(is_ready(&mut nic), "one more turn, to be sure");
+        assert!(!is_ready(&mut nic));
     }
 
     #[test]

@@ -168,10 +168,6 @@ fn a_service_from_its_start() {
         crate::start(&cx, &OPTIONS, TestSite, net.clone(), (), NoClock).await.unwrap();
         let ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
         let (mut one, mut two) = (net.client(), net.client());
-        one.write_all(ask).await.unwrap();
-        one.read_until(b"789").await;
-        two.write_all(ask).await.unwrap();
-        two.read_until(b"789").await;
         // Two is the limit.
         let mut three = net.client();
         let answer = String::from_utf8(three.read_to_end().await.unwrap()).unwrap();
@@ -180,6 +176,10 @@ fn a_service_from_its_start() {
             answer.ends_with("\r\n\r\n503 Service Unavailable\n")
                 && answer.contains("Content-Length: 24\r\n")
         );
+        one.write_all(ask).await.unwrap();
+        one.read_until(b"789").await;
+        two.write_all(ask).await.unwrap();
+        two.read_until(b"789").await;
         drop(one);
         // Its place is free as soon as the service has seen that.
         let ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -191,6 +191,32 @@ fn a_service_from_its_start() {
             }
         }
         drop(two);
+    });
+}
+
+#[test]
+fn a_connection_on_which_nothing_happens_makes_room_for_others() {
+    executor::block_on(async {
+        static SERVICE_OPTIONS: Options = OPTIONS;
+        let cx = unik::start::Context::new("site");
+        let net = mock::Net::default();
+        crate::start(&cx, &SERVICE_OPTIONS, TestSite, net.clone(), (), NoClock).await.unwrap();
+        let ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let (mut lost, mut fresh) = (net.client(), net.client());
+        lost.write_all(ask).await.unwrap();
+        lost.read_until(b"0123456789").await;
+        time::sleep(Duration::from_millis(1200)).await;
+        fresh.write_all(ask).await.unwrap();
+        fresh.read_until(b"0123456789").await;
+        // Two is the limit, and the idle one goes.
+        let mut third = net.client();
+        third.write_all(ask).await.unwrap();
+        assert_eq!(lost.read_to_end().await.unwrap(), b"");
+        drop(lost);
+        third.read_until(b"0123456789").await;
+        // The one that was answered last is left alone.
+        fresh.write_all(ask).await.unwrap();
+        fresh.read_until(b"0123456789").await;
     });
 }
 

@@ -41,6 +41,11 @@ const CONNECT: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(60);
 /// Segments that one connection sends before the others have their turn.
 const BURST: usize = 64;
+/// How long there must have been no room before a connection is refused for that.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// When, and how often, a SYN-ACK is sent again (RFC 6298, section 5, without backing off).
+const SYN_ACK_AGAIN: Duration = Duration::from_secs(1);
+const SYN_ACK_TIMES: u8 = 5;
 /// How many timers that count no more may lie around beside as many as there are connections.
 const SWEEP: usize = 64;
 /// When to look again at a connection that says "now" but sends nothing.
@@ -59,6 +64,10 @@ pub(crate) struct Tcp {
     half_open: Bounded<HalfOpen>,
     /// Half-open connections whose SYN-ACK found no room in the transmit ring.
     unanswered: VecDeque<(Key, Mac)>,
+    /// Handshakes whose SYN-ACK is sent again when they are still half-open then, and how
+    /// often after that. Without it a peer whose last segment was lost, and that has nothing
+    /// to say before we do, would wait for ever.
+    unfinished: VecDeque<(Instant, Key, Mac, u8)>,
     time_wait: Bounded<TimeWait>,
     listeners: Vec<Backlog>,
     /// Connections with something to do, in the order of their turns.
@@ -69,6 +78,8 @@ pub(crate) struct Tcp {
     waiting: Vec<u32>,
     budget: Budget,
     most: usize,
+    /// Since when there is no room for a connection, as far as one was turned away.
+    full: Option<Instant>,
     /// A connection without buffers to speak of, in which handshakes are begun.
     scratch: (SocketSet<'static>, SocketHandle),
 }
@@ -93,6 +104,7 @@ impl Tcp {
             table: BTreeMap::new(),
             half_open: Bounded::new(HALF_OPEN, HALF_OPEN_AGE),
             unanswered: VecDeque::new(),
+            unfinished: VecDeque::new(),
             time_wait: Bounded::new(TIME_WAIT, TIME_WAIT_AGE),
             listeners: Vec::new(),
             dirty: VecDeque::new(),
@@ -100,6 +112,7 @@ impl Tcp {
             waiting: Vec::new(),
             budget: Budget::new(options.tcp_memory, options.tcp_buffer),
             most: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
+            full: None,
             scratch,
         }
     }
@@ -168,15 +181,9 @@ impl Tcp {
             self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
             return;
         }
-        if self.flows.len() >= self.most {
-            lower.link.counters.connections_refused += 1;
-            return;
-        }
         // Without randomness there are no connections: guessable sequence numbers let anybody in.
-        let Some(seed) = lower.random() else {
-            lower.link.counters.connections_refused += 1;
-            return;
-        };
+        let seed = if self.flows.len() < self.most { lower.random() } else { None };
+        let Some(seed) = seed else { return self.turn_away(lower, packet, now) };
         self.answer(lower, segment.key, segment.as_syn(), seed, packet, now);
     }
 
@@ -201,16 +208,30 @@ impl Tcp {
         if !has_room && self.unanswered.len() < HALF_OPEN {
             self.unanswered.push_back((key, packet.mac));
         }
+        if self.unfinished.len() < HALF_OPEN {
+            self.unfinished.push_back((now + SYN_ACK_AGAIN, key, packet.mac, SYN_ACK_TIMES));
+        }
         let half_open = HalfOpen { syn, seed, sequence: sent.sequence };
         if self.half_open.insert(key, half_open, now) {
             lower.link.counters.half_open_evicted += 1;
         }
     }
 
-    /// Answers those SYNs that found no room when they came: thousands at once are more than
-    /// a ring holds.
+    /// Answers those SYNs that found no room when they came (thousands at once are more than a
+    /// ring holds), and those again whose handshake isn't finished.
     fn answer_late<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, now: Instant) {
         let Some(own) = lower.addressing else { return self.unanswered.clear() };
+        while let Some(&(due, key, station, times)) = self.unfinished.front()
+            && due <= now
+        {
+            self.unfinished.pop_front();
+            if self.half_open.find(&key).is_some() && self.unanswered.len() < HALF_OPEN {
+                self.unanswered.push_back((key, station));
+                if times > 1 {
+                    self.unfinished.push_back((now + SYN_ACK_AGAIN, key, station, times - 1));
+                }
+            }
+        }
         while !self.unanswered.is_empty() && lower.link.frames.can_transmit() {
             let Some((key, station)) = self.unanswered.pop_front() else { return };
             let Some(half_open) = self.half_open.find(&key) else { continue };
@@ -260,10 +281,8 @@ impl Tcp {
             lower.link.counters.backlog_full += 1;
             return;
         }
-        let Some(slot) = self.open(key, Owner::Listener) else {
-            lower.link.counters.connections_refused += 1;
-            return;
-        };
+        // There was room when it began, but others were faster: it stays half-open.
+        let Some(slot) = self.open(key, Owner::Listener) else { return self.turn_away(lower, packet, now) };
         self.half_open.remove(&key);
         lower.saw(packet);
         let Some(flow) = self.flows.get(slot) else { return };
@@ -282,6 +301,22 @@ impl Tcp {
             if let Some(waker) = backlog.waker.take() {
                 waker.wake();
             }
+        }
+    }
+
+    /// There is no room for a connection. At first its peer isn't told: it tries again soon, and
+    /// others may have gone by then. When nobody goes it is refused: a peer that believes in a
+    /// connection that nobody serves would wait for as long as its patience lasts.
+    fn turn_away<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
+        lower.link.counters.connections_refused += 1;
+        let since = *self.full.get_or_insert(now);
+        if now.since(since) >= PATIENCE {
+            self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
         }
     }
 
@@ -478,7 +513,11 @@ impl Tcp {
     /// When [`send`](Self::send) has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((deadline, _))| *deadline);
-        [timer, self.half_open.next_deadline(), self.time_wait.next_deadline()].into_iter().flatten().min()
+        let unfinished = self.unfinished.front().map(|(due, ..)| *due);
+        [timer, unfinished, self.half_open.next_deadline(), self.time_wait.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Our address has changed: what was before is gone, without a word to the peers.
@@ -486,6 +525,7 @@ impl Tcp {
     pub fn change_address<F: Frames, E: Entropy>(&mut self, lower: &Lower<F, E>) {
         self.half_open.clear();
         self.unanswered.clear();
+        self.unfinished.clear();
         self.time_wait.clear();
         for slot in self.flows.slots() {
             if let Some(flow) = self.flows.get(slot) {
@@ -560,6 +600,7 @@ impl Tcp {
             self.table.remove(&flow.key);
         }
         self.budget.give_back(flow.cost);
+        self.full = None;
     }
 
     /// Nobody holds a connection any more: what wasn't closed is reset.
