@@ -17,6 +17,8 @@ pub(crate) struct HalfOpen {
     pub seed: u64,
     /// Our sequence number.
     pub sequence: u32,
+    /// Its peer is through with it, but there was no room for the connection.
+    pub held: bool,
 }
 
 /// A connection that has ended, remembered for stray segments of its (RFC 9293, 3.6.1).
@@ -50,6 +52,10 @@ impl<T: Copy> Bounded<T> {
 
     pub fn find(&self, key: &Key) -> Option<T> {
         self.places.get(key).map(|place| self.entries[*place as usize].1)
+    }
+
+    pub fn find_mut(&mut self, key: &Key) -> Option<&mut T> {
+        self.places.get(key).map(|place| &mut self.entries[*place as usize].1)
     }
 
     /// Removes the entry of `key`, if there is one.

@@ -183,7 +183,7 @@ impl Tcp {
         }
         // Without randomness there are no connections: guessable sequence numbers let anybody in.
         let seed = if self.flows.len() < self.most { lower.random() } else { None };
-        let Some(seed) = seed else { return self.turn_away(lower, packet, now) };
+        let Some(seed) = seed else { return self.turn_away(lower, segment.key, packet, now) };
         self.answer(lower, segment.key, segment.as_syn(), seed, packet, now);
     }
 
@@ -211,7 +211,7 @@ impl Tcp {
         if self.unfinished.len() < HALF_OPEN {
             self.unfinished.push_back((now + SYN_ACK_AGAIN, key, packet.mac, SYN_ACK_TIMES));
         }
-        let half_open = HalfOpen { syn, seed, sequence: sent.sequence };
+        let half_open = HalfOpen { syn, seed, sequence: sent.sequence, held: false };
         if self.half_open.insert(key, half_open, now) {
             lower.link.counters.half_open_evicted += 1;
         }
@@ -225,11 +225,13 @@ impl Tcp {
             && due <= now
         {
             self.unfinished.pop_front();
-            if self.half_open.find(&key).is_some() && self.unanswered.len() < HALF_OPEN {
+            let Some(half_open) = self.half_open.find(&key) else { continue };
+            if self.unanswered.len() < HALF_OPEN {
                 self.unanswered.push_back((key, station));
-                if times > 1 {
-                    self.unfinished.push_back((now + SYN_ACK_AGAIN, key, station, times - 1));
-                }
+            }
+            // One that is held is asked until there is room or it is refused.
+            if half_open.held || times > 1 {
+                self.unfinished.push_back((now + SYN_ACK_AGAIN, key, station, times.saturating_sub(1)));
             }
         }
         while !self.unanswered.is_empty() && lower.link.frames.can_transmit() {
@@ -282,7 +284,12 @@ impl Tcp {
             return;
         }
         // There was room when it began, but others were faster: it stays half-open.
-        let Some(slot) = self.open(key, Owner::Listener) else { return self.turn_away(lower, packet, now) };
+        let Some(slot) = self.open(key, Owner::Listener) else {
+            if let Some(half_open) = self.half_open.find_mut(&key) {
+                half_open.held = true;
+            }
+            return self.turn_away(lower, key, packet, now);
+        };
         self.half_open.remove(&key);
         lower.saw(packet);
         let Some(flow) = self.flows.get(slot) else { return };
@@ -310,12 +317,14 @@ impl Tcp {
     fn turn_away<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
+        key: Key,
         packet: &PacketIn<'_>,
         now: Instant,
     ) {
         lower.link.counters.connections_refused += 1;
         let since = *self.full.get_or_insert(now);
         if now.since(since) >= PATIENCE {
+            self.half_open.remove(&key);
             self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
         }
     }
