@@ -30,6 +30,9 @@ const BUSY: Duration = Duration::from_millis(20);
 /// After so long without a request, a connection gives its memory back.
 const DOZE: Duration = Duration::from_secs(1);
 
+/// How long the client of a connection that goes for another has to acknowledge the end.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// What files allow.
 const FILE_METHODS: &str = "GET, HEAD, OPTIONS";
 
@@ -58,8 +61,9 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
         Connection { wire, service, input: Input::default(), scratch: Vec::new() }
     }
 
-    /// Serves until the connection ends.
-    pub(crate) async fn run(mut self) {
+    /// Serves until the connection ends. It holds `place` for as long as it may be asked for
+    /// something.
+    pub(crate) async fn run<P>(mut self, place: P) {
         let mut stop = self.serve().await;
         if let Stop::Refused(refusal) = stop {
             self.refuse(refusal);
@@ -73,6 +77,12 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
             stop = late;
         }
         self.note(stop);
+        if stop == Stop::SentAway {
+            drop(place);
+            // What it was sent before may still be under way: not a reset at once.
+            let _ = time::timeout(LEAVE, self.wire.stream.close()).await;
+            return self.wire.stream.abort();
+        }
         match stop {
             Stop::Done | Stop::Idle => linger(&mut self.wire.stream).await,
             _ => self.wire.stream.abort(),
@@ -151,7 +161,7 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
                 0 => Some(read.await),
                 _ => place.until_sent_away(read).await,
             };
-            let Some(came) = came else { return Err(Stop::Idle) };
+            let Some(came) = came else { return Err(Stop::SentAway) };
             match came? {
                 Some(0) => return Err(Stop::Idle),
                 Some(length) => {
@@ -288,7 +298,7 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
         let (service, counts) = (self.service, &self.service.counts);
         let peer = self.wire.stream.peer();
         match stop {
-            Stop::Done | Stop::Idle | Stop::Refused(_) => {}
+            Stop::Done | Stop::Idle | Stop::SentAway | Stop::Refused(_) => {}
             Stop::Stalled => {
                 let so_far = count(&counts.timed_out);
                 debug!("{}: {peer}: takes no answer ({so_far} timed out so far)", service.instance);

@@ -23,7 +23,7 @@ const MAX_TURNED_AWAY: usize = 32;
 const CROWDED: Duration = Duration::from_secs(1);
 const FULL: Duration = Duration::from_millis(50);
 /// How long a new connection waits for the place of one that was sent away.
-const LEAVE: Duration = Duration::from_millis(100);
+const TURN: Duration = Duration::from_millis(100);
 
 /// What they are told.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -147,9 +147,8 @@ pub(crate) async fn accept<S: Site, C: Clock, L: TcpListener>(
         let mut stream = listener.accept().await;
         if service.open.get() >= limit {
             if service.dozing.send_one_away(FULL) {
-                // It closes, its client answers, and its place is free: a matter of milliseconds.
-                // If not, the new one is turned away.
-                let _ = time::timeout(LEAVE, service.freed.notified()).await;
+                // Its place is free when its task has had its turn, if no request came just then.
+                let _ = time::timeout(TURN, service.freed.notified()).await;
             }
         } else if service.open.get() >= limit - limit / 8 {
             // Some places are kept for those that are on their way out.
@@ -158,8 +157,8 @@ pub(crate) async fn accept<S: Site, C: Clock, L: TcpListener>(
         if let Some(place) = Place::take(&service, |service| &service.open, limit) {
             count(&service.counts.connections);
             cx.spawn(async move {
-                let place = place;
-                Connection::new(stream, &*place.service).run().await;
+                let service = Rc::clone(&place.service);
+                Connection::new(stream, &*service).run(place).await;
             });
             continue;
         }

@@ -26,6 +26,8 @@ pub(crate) enum Stop {
     Done,
     /// The client has closed its half between two requests, or was idle for too long.
     Idle,
+    /// Nothing happened on it for a while, and another needs its place.
+    SentAway,
     /// The client is told what was wrong with its request, and no more is read.
     Refused(Refusal),
     /// The client doesn't take its answers.

@@ -185,7 +185,7 @@ pub(crate) fn with<R>(
         let done = Rc::new(Cell::new(false));
         let is_done = Rc::clone(&done);
         executor::spawn("test", async move {
-            Connection::new(server, &*shared).run().await;
+            Connection::new(server, &*shared).run(()).await;
             is_done.set(true);
         });
         let result = client().await;
