@@ -1,7 +1,7 @@
 //! Plan → Rust tokens: the one function behind both doors.
 //!
 //! The tokens hold no place of the `.unik` file, so that a comment added there doesn't
-//! make another image; [`format`](crate::format) adds places as comments, for people.
+//! make another image; [`format`](mod@crate::format) adds places as comments, for people.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -25,7 +25,7 @@ pub fn format(tokens: TokenStream) -> Result<String, ExpandError> {
 /// The `main.rs` of the crate that is generated from `plan`.
 ///
 /// # Errors
-/// As [`format`].
+/// As [`format()`].
 pub fn source(plan: &Plan, sources: &SourceMap, expansion: &Expansion) -> Result<String, ExpandError> {
     // Handlers of a crate that the file names are `crate::NAME::…`, as in the user's own.
     let crates = plan.crates.iter().map(|named| {

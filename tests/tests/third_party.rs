@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use unik_tests::client::exchange;
@@ -46,6 +47,21 @@ fn they_serve_in_a_machine_and_in_a_process() {
         assert_eq!(said(hello), "HELLO\nHELLO\n", "{machine}");
         // Turned round and numbered by the host half.
         assert_eq!(said(news), "1. The well is dry.\n2. A ship has come in.\n", "{machine}");
+    }
+}
+
+/// Away from any appliance they are crates like others.
+#[test]
+fn plain_cargo_tests_them() {
+    for name in ["greeter", "herald"] {
+        let output = Command::new("cargo")
+            .args(["test", "--workspace", "--quiet"])
+            .env("CARGO_TARGET_DIR", unik_tests::cache().join("third-party-target"))
+            .current_dir(folder().join(name))
+            .output()
+            .expect("cargo runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("warning"), "{name}: {said}");
     }
 }
 

@@ -22,7 +22,7 @@ pub fn options(input: TokenStream) -> TokenStream {
 
 /// Lets a `.unik` file name a function as a handler of HTTP requests.
 ///
-/// ```ignore
+/// ```text
 /// #[unik::handler]
 /// async fn count(request: &Request<'_>, state: &Counter) -> Response { … }
 /// ```

@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`probe`] | what there is on this machine, tried and not guessed |
-//! | [`choose`](fn@choose) | the best of it, and what one command would give a better one |
+//! | [`choose`] | the best of it, and what one command would give a better one |
 //! | [`needs`] | what an image needs, from its device manifest |
 //! | [`qemu`] | QEMU's command line, from what the image needs |
 //! | [`process`] | the command line of an appliance that is an ordinary process |
