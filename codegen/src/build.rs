@@ -108,6 +108,10 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
     };
     if job.cargo.locked && job.user.is_none() {
         job.cargo.settle_lock(&folder)?;
+    } else if job.user.is_none() && !job.plan.crates.is_empty() {
+        // So that cargo doesn't ask a registry for what a patch gives. Where that needs the
+        // network for something else, the build does it.
+        let _ = job.cargo.settle_lock(&folder);
     }
     let (flags, mut last) = match job.plan.target {
         Target::Machine => (machine_flags(job, &own), machine_link(job, &work)?),

@@ -96,6 +96,8 @@ impl Workshop<'_> {
         building(&component.name);
         let package = format!("unik-host-{key}");
         self.write_crate(component, path, &package, &folder)?;
+        // As for a generated crate: what a patch gives needs no registry.
+        let _ = self.cargo.settle_lock(&folder);
         let target = self.cache.helper("target");
         let mut command = self.cargo.command(&folder);
         command.args(["build", "--quiet", "--target-dir"]).arg(&target);

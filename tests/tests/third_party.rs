@@ -55,7 +55,7 @@ fn they_serve_in_a_machine_and_in_a_process() {
 fn plain_cargo_tests_them() {
     for name in ["greeter", "herald"] {
         let output = Command::new("cargo")
-            .args(["test", "--workspace", "--quiet"])
+            .args(["test", "--workspace", "--quiet", "--offline"])
             .env("CARGO_TARGET_DIR", unik_tests::cache().join("third-party-target"))
             .current_dir(folder().join(name))
             .output()
