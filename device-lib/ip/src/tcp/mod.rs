@@ -46,6 +46,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// When, and how often, a SYN-ACK is sent again (RFC 6298, section 5, without backing off).
 const SYN_ACK_AGAIN: Duration = Duration::from_secs(1);
 const SYN_ACK_TIMES: u8 = 5;
+/// So many at once, and then a pause of [`LATER`]: a flood of SYNs whose senders don't exist
+/// must not fill the ring again every second.
+const SYN_ACK_BATCH: usize = 32;
 /// How many timers that count no more may lie around beside as many as there are connections.
 const SWEEP: usize = 64;
 /// When to look again at a connection that says "now" but sends nothing.
@@ -68,6 +71,8 @@ pub(crate) struct Tcp {
     /// often after that. Without it a peer whose last segment was lost, and that has nothing
     /// to say before we do, would wait for ever.
     unfinished: VecDeque<(Instant, Key, Mac, u8)>,
+    /// No SYN-ACK is sent again before.
+    pause: Instant,
     time_wait: Bounded<TimeWait>,
     listeners: Vec<Backlog>,
     /// Connections with something to do, in the order of their turns.
@@ -105,6 +110,7 @@ impl Tcp {
             half_open: Bounded::new(HALF_OPEN, HALF_OPEN_AGE),
             unanswered: VecDeque::new(),
             unfinished: VecDeque::new(),
+            pause: Instant::START,
             time_wait: Bounded::new(TIME_WAIT, TIME_WAIT_AGE),
             listeners: Vec::new(),
             dirty: VecDeque::new(),
@@ -221,11 +227,17 @@ impl Tcp {
     /// ring holds), and those again whose handshake isn't finished.
     fn answer_late<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, now: Instant) {
         let Some(own) = lower.addressing else { return self.unanswered.clear() };
+        let mut left = if now < self.pause { 0 } else { SYN_ACK_BATCH };
         while let Some(&(due, key, station, times)) = self.unfinished.front()
             && due <= now
+            && left > 0
         {
             self.unfinished.pop_front();
             let Some(half_open) = self.half_open.find(&key) else { continue };
+            left -= 1;
+            if left == 0 {
+                self.pause = now + LATER;
+            }
             if self.unanswered.len() < HALF_OPEN {
                 self.unanswered.push_back((key, station));
             }
@@ -522,7 +534,7 @@ impl Tcp {
     /// When [`send`](Self::send) has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((deadline, _))| *deadline);
-        let unfinished = self.unfinished.front().map(|(due, ..)| *due);
+        let unfinished = self.unfinished.front().map(|(due, ..)| (*due).max(self.pause));
         [timer, unfinished, self.half_open.next_deadline(), self.time_wait.next_deadline()]
             .into_iter()
             .flatten()
