@@ -65,6 +65,36 @@ fn plain_cargo_tests_them() {
     }
 }
 
+/// In a crate of a user's own, `sync` brings them in, and this unik to them.
+#[test]
+fn sync_brings_them_into_a_crate_with_the_macro() {
+    let place = scratch();
+    let made = unikgen_command()
+        .args(["new", "mine", "--template", "service"])
+        .current_dir(place.path())
+        .output()
+        .expect("unikgen runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let here = place.path().join("mine");
+    let file = here.join("mine.unik");
+    let greeter = folder().join("greeter").display().to_string();
+    let text = std::fs::read_to_string(&file).expect("the template");
+    let (head, rest) = text.rsplit_once('}').expect("an appliance");
+    let text = format!("{head}    service greet = greeter on lan {{ greeting \"hi\" }}\n}}{rest}");
+    let text =
+        text.replace("appliance mine", &format!("crate greeter {{ path \"{greeter}\" }}\n\nappliance mine"));
+    std::fs::write(&file, text).expect("it can be written");
+    let sync = unikgen_command().arg("sync").current_dir(&here).output().expect("unikgen runs");
+    assert!(sync.status.success(), "{}", String::from_utf8_lossy(&sync.stderr));
+    let manifest = std::fs::read_to_string(here.join("Cargo.toml")).expect("the manifest");
+    let (_, patches) = manifest.split_once("[patch.crates-io]\n").expect("patches");
+    assert!(patches.contains("unik = { path = \".unik/src/runtime\" }"), "{manifest}");
+    assert!(manifest.contains("greeter = { path = "), "{manifest}");
+    let again =
+        unikgen_command().args(["sync", "--check"]).current_dir(&here).output().expect("unikgen runs");
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+}
+
 #[test]
 fn their_tables_check_their_options() {
     let folder = scratch();
