@@ -35,8 +35,8 @@ fn what_is_no_image_and_what_is_no_file() {
     let folder = scratch();
     let path = folder.path().join("nonsense.img");
     std::fs::write(&path, b"\x7fELF nonsense").expect("it can be written");
-    for path in [path.to_string_lossy().into_owned(), "/nowhere/at/all.unik".to_string()] {
-        let (said, code) = refused(&["run", &path]);
+    for path in [&path.to_string_lossy(), "/nowhere/at/all.unik", "/dev/zero"] {
+        let (said, code) = refused(&["run", path]);
         assert!(said.contains("error"), "{said}");
         assert!(code.is_some(), "{path}: ended by a signal");
         assert!(!said.contains("panicked"), "{said}");

@@ -61,8 +61,12 @@ pub fn manifest(image: &[u8]) -> Result<DeviceManifest, Error> {
 /// When it is no image.
 pub fn end(image: &[u8]) -> Result<u64, Error> {
     let elf = parse(image)?;
-    let loaded = elf.elf_program_headers().iter().filter(|segment| segment.p_type(elf.endian()) == elf::PT_LOAD);
-    Ok(loaded.map(|load| load.p_paddr(elf.endian()).saturating_add(load.p_memsz(elf.endian()))).max().unwrap_or(0))
+    let loaded =
+        elf.elf_program_headers().iter().filter(|segment| segment.p_type(elf.endian()) == elf::PT_LOAD);
+    Ok(loaded
+        .map(|load| load.p_paddr(elf.endian()).saturating_add(load.p_memsz(elf.endian())))
+        .max()
+        .unwrap_or(0))
 }
 
 /// The hash of the report that was written with the image.

@@ -221,7 +221,12 @@ fn chains(tree: &str, name: &str) -> Vec<Vec<String>> {
 /// # Errors
 /// When it is no image.
 pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
-    let file = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let unreadable = || format!("can't read {}", path.display());
+    // A device or a pipe may have no end.
+    if !std::fs::metadata(path).with_context(unreadable)?.is_file() {
+        return Err(exit::usage(format!("`{}` is no image: it is no regular file", path.display())));
+    }
+    let file = std::fs::read(path).with_context(unreadable)?;
     let manifest = image::manifest(&file).map_err(|error| {
         exit::usage(format!(
             "`{}` is no image: {error}; a program of the target process runs by itself: {} publish=8080:80",

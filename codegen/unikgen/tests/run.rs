@@ -251,8 +251,7 @@ fn it_gives_up_on_a_guest_that_is_never_ready() {
 
 #[test]
 fn it_gives_up_on_a_machine_that_kvm_gave_up_on() {
-    let setup =
-        Setup::new("echo 'unik: ready'; echo 'KVM internal error. Suberror: 1' >&2; exec sleep 600");
+    let setup = Setup::new("echo 'unik: ready'; echo 'KVM internal error. Suberror: 1' >&2; exec sleep 600");
     let said = setup.run(&["--no-publish"]);
     assert_eq!(said.code, 3, "{said:?}");
     assert!(said.err.contains("qemu: KVM internal error. Suberror: 1\n"), "{}", said.err);

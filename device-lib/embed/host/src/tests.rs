@@ -116,3 +116,12 @@ fn sizes_are_bounded() {
     assert_eq!(messages(&bounded("max-total")).len(), 1);
     assert!(Embed.bake(&bounded("max-total")).is_err());
 }
+
+#[test]
+fn a_folder_full_of_what_can_not_be_taken_in_is_given_up() {
+    let folder = folder(&[]);
+    for number in 0..100 {
+        symlink("nowhere", folder.path().join(format!("link-{number}"))).unwrap();
+    }
+    assert_eq!(messages(&input(folder.path(), &[])).len(), 32);
+}

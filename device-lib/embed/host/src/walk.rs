@@ -9,6 +9,9 @@ use crate::Folder;
 
 /// Folders inside each other, at most: more is a mistake.
 const MAX_DEPTH: usize = 64;
+/// Files at most, and findings at most: a folder with more isn't the one that was meant.
+const MAX_FILES: usize = 65_536;
+const MAX_FINDINGS: usize = 32;
 
 /// What was found so far.
 pub(crate) struct Walk<'a> {
@@ -47,6 +50,9 @@ impl<'a> Walk<'a> {
             Err(error) => return self.error(format!("can't read {}: {error}", path.display())),
         };
         for entry in entries {
+            if self.files.len() >= MAX_FILES || self.findings.len() >= MAX_FINDINGS {
+                return;
+            }
             let Some(name) = entry.file_name() else { continue };
             let Some(name) = name.to_str() else {
                 self.error(format!("the name of {} is not UTF-8", entry.display()));
@@ -77,6 +83,9 @@ impl<'a> Walk<'a> {
         }
         if real.is_file() {
             self.files.insert(name, path.to_owned());
+            if self.files.len() == MAX_FILES {
+                self.error(format!("{} has {MAX_FILES} files or more", self.folder.path.display()));
+            }
         } else if !real.is_dir() {
             self.error(format!("{} is neither a file nor a folder", path.display()));
         } else if above.contains(&real) {
