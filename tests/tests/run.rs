@@ -124,7 +124,7 @@ fn too_little_memory_is_told() {
             let status = running.wait_for_end(LONG);
             let printed = running.printed();
             assert_eq!(status.code(), Some(2), "{name}, {machine}:\n{printed}");
-            assert!(printed.contains("1 MiB of memory are too little"), "{name}, {machine}: {printed}");
+            assert!(printed.contains("1.0 MiB of memory are too little"), "{name}, {machine}: {printed}");
         }
     }
 }
