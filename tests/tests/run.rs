@@ -13,7 +13,7 @@ use unik_tests::namespace::Namespace;
 use unik_tests::running::{Running, free_port, signal};
 use unik_tests::{build, cache, copy_folder, example, scratch, unikgen, unikgen_command};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(300);
 
 fn local() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
