@@ -280,15 +280,18 @@ fn run_script(plan: &Plan) -> String {
 
 /// The profile `image`, for a crate whose `Cargo.toml` is the user's own.
 fn profile(target: Target) -> Vec<String> {
+    // `lto` is the same for both targets: cargo goes by it for the crates of the macro too,
+    // which would else be compiled once for each target. And `opt-level` is not: it is what
+    // keeps apart what build scripts said for one target and for the other.
     let shared = [
         "inherits=\"release\"",
-        "opt-level=\"s\"",
+        "lto=\"fat\"",
         "debug=\"line-tables-only\"",
         "strip=\"none\"",
         "incremental=false",
     ];
-    let machine = ["lto=\"fat\"", "codegen-units=1", "panic=\"abort\""];
-    let own = if target == Target::Machine { &machine[..] } else { &["lto=\"thin\""] };
+    let machine = ["opt-level=\"s\"", "codegen-units=1", "panic=\"abort\""];
+    let own = if target == Target::Machine { &machine[..] } else { &["opt-level=2"] };
     shared.iter().chain(own).map(|setting| format!("profile.image.{setting}")).collect()
 }
 
