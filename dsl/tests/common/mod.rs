@@ -30,6 +30,8 @@ pub fn files(pattern: &[&str]) -> Vec<PathBuf> {
                 .filter_map(|path| std::fs::read_dir(path).ok())
                 .flat_map(|entries| entries.map(|entry| entry.unwrap().path()))
                 .filter(|path| path.to_string_lossy().ends_with(end))
+                // A user's crate keeps sources in a folder of this very name.
+                .filter(|path| path.file_name().is_none_or(|name| name != ".unik"))
                 .collect(),
         };
     }
