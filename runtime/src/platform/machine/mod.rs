@@ -175,5 +175,6 @@ pub fn ready() {
     // Before it is printed: a serial port is slow.
     let ready = now();
     start::print_ready();
-    log::debug!("boot: main after {} us, ready after {} us", boot_times().entry_to_main_us(), ready / 1000);
+    // Not `debug`: what the network says of its first answer would come later by this line.
+    log::trace!("boot: main after {} us, ready after {} us", boot_times().entry_to_main_us(), ready / 1000);
 }
