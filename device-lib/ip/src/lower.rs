@@ -204,11 +204,11 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         }
     }
 
-    /// Takes note of the station that `packet` came from.
+    /// Takes note of the station that `packet`, of a connection, came from.
     #[cfg(feature = "tcp")]
-    pub fn saw(&mut self, packet: &PacketIn<'_>) {
+    pub fn saw(&mut self, packet: &PacketIn<'_>, now: Instant) {
         if let Some(next) = self.addressing.and_then(|own| own.next(packet.from)) {
-            self.neighbours.saw(next, packet.mac);
+            self.neighbours.saw(next, packet.mac, now);
         }
     }
 

@@ -154,15 +154,26 @@ impl Neighbours {
         before != self.asking.len()
     }
 
-    /// A packet of `address` came from `mac`. That proves nothing, but if we have it at another
-    /// station, it is time to ask again: somebody may have lied to us, or the host has moved.
-    pub fn saw(&mut self, address: Ipv4Addr, mac: Mac) {
-        if let Ok(place) = self.place(address)
-            && let entry = &mut self.entries[place]
-            && entry.mac.is_some_and(|known| known != mac)
-        {
-            entry.doubted = true;
+    /// A packet of a connection with `address` came from `mac`. If that is where we have it, it
+    /// is still there (RFC 1122, section 2.3.2.1: what the transport sees counts as an answer).
+    /// If we have it at another station it is time to ask: somebody may have lied to us, or the
+    /// host has moved; then only an answer ends the doubt.
+    pub fn saw(&mut self, address: Ipv4Addr, mac: Mac, now: Instant) {
+        let Ok(place) = self.place(address) else { return };
+        let entry = &mut self.entries[place];
+        match entry.mac {
+            Some(known) if known != mac => entry.doubted = true,
+            Some(_) if !entry.doubted => {
+                entry.confirmed = now;
+                self.asking.retain(|asked| *asked != address);
+            }
+            _ => {}
         }
+    }
+
+    /// Whether anybody is being asked for.
+    pub fn is_asking(&self) -> bool {
+        !self.asking.is_empty()
     }
 
     /// Sends the requests that are due, as `own`; says whether a neighbour was given up.
@@ -277,15 +288,40 @@ mod tests {
     fn an_entry_that_packets_contradict_is_asked_for_again() {
         let (mut neighbours, mut link) = (Neighbours::default(), Link::new(Wire::alone()));
         neighbours.learn(A, MAC, true, at(0));
-        neighbours.saw(A, MAC);
+        neighbours.saw(A, MAC, at(0));
         neighbours.lookup(A, at(5));
         assert_eq!(poll(&mut neighbours, &mut link, at(5)), (false, 0));
-        neighbours.saw(A, [4; 6]);
+        neighbours.saw(A, [4; 6], at(5));
         assert_eq!(neighbours.lookup(A, at(5)), Answer::Known(MAC));
         assert_eq!(poll(&mut neighbours, &mut link, at(5)), (false, 1));
         neighbours.learn(A, [4; 6], false, at(5));
         assert_eq!(neighbours.lookup(A, at(5)), Answer::Known([4; 6]));
         assert_eq!(poll(&mut neighbours, &mut link, at(9)), (false, 0));
+    }
+
+    #[test]
+    fn a_connection_that_goes_on_confirms_its_peer() {
+        let (mut neighbours, mut link) = (Neighbours::default(), Link::new(Wire::alone()));
+        neighbours.learn(A, MAC, true, at(0));
+        neighbours.lookup(A, at(61));
+        assert_eq!(poll(&mut neighbours, &mut link, at(61)), (false, 1));
+        assert!(neighbours.is_asking());
+        neighbours.saw(A, MAC, at(62));
+        assert!(!neighbours.is_asking());
+        assert_eq!(poll(&mut neighbours, &mut link, at(70)), (false, 0));
+        assert_eq!(neighbours.lookup(A, at(121)), Answer::Known(MAC));
+        assert!(!neighbours.is_asking());
+    }
+
+    #[test]
+    fn only_an_answer_ends_a_doubt() {
+        let (mut neighbours, mut link) = (Neighbours::default(), Link::new(Wire::alone()));
+        neighbours.learn(A, MAC, true, at(0));
+        neighbours.saw(A, [4; 6], at(5));
+        neighbours.lookup(A, at(5));
+        neighbours.saw(A, MAC, at(6));
+        assert_eq!(poll(&mut neighbours, &mut link, at(6)), (false, 1));
+        assert!(neighbours.is_asking());
     }
 
     #[test]

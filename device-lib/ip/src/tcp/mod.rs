@@ -151,6 +151,9 @@ impl Tcp {
         rst: bool,
         now: Instant,
     ) {
+        if lower.neighbours.is_asking() {
+            lower.saw(packet, now);
+        }
         let Some(flow) = self.flows.get(slot) else { return };
         let before = flow.state();
         let polled = self.engine.receive(&mut lower.link, packet.mac, &mut flow.sockets, packet.packet, now);
@@ -303,7 +306,7 @@ impl Tcp {
             return self.turn_away(lower, key, packet, now);
         };
         self.half_open.remove(&key);
-        lower.saw(packet);
+        lower.saw(packet, now);
         let Some(flow) = self.flows.get(slot) else { return };
         begin_listening(flow.socket(), key.port);
         let syn = half_open.syn.packet(key, packet.to);
