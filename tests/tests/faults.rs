@@ -16,7 +16,7 @@ use unik_tests::{cache, copy_folder, root, unikgen_command};
 /// A line of `cases.txt`.
 struct Case {
     boot_line: &'static str,
-    /// For QEMU: `mem=MiB`, `rng`, `accel=…`.
+    /// For QEMU: `mem=MiB`, `rng`, `accel=…`, `kind=…`.
     arguments: Vec<(&'static str, &'static str)>,
     ending: &'static str,
     text: Regex,
@@ -49,6 +49,11 @@ impl Case {
 
     fn argument(&self, name: &str) -> Option<&'static str> {
         self.arguments.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    fn is_for(&self, accel: &str, kind: &str) -> bool {
+        self.argument("accel").is_none_or(|only| only == accel)
+            && self.argument("kind").is_none_or(|only| only == kind)
     }
 
     /// The exit status of QEMU, by its exit device.
@@ -117,7 +122,7 @@ fn boot(accel: &str, kind: &str, chosen: impl Fn(&Case) -> bool) {
     let only = std::env::var("UNIK_ONLY").ok();
     let mut wrong = Vec::new();
     let mut count = 0;
-    for case in Case::all().iter().filter(|case| case.argument("accel").is_none_or(|only| only == accel)) {
+    for case in Case::all().iter().filter(|case| case.is_for(accel, kind)) {
         if !only.as_ref().map_or_else(|| chosen(case), |word| case.boot_line.contains(word)) {
             continue;
         }

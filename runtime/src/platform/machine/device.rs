@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 pub use super::interrupt::{Interrupt, InterruptError, Message, Trigger};
 pub use super::pci::{Bar, MsiX, PciAddress, PciCapability, PciError, PciFunction, pci_functions};
 pub use super::windows::MmioWindow;
-use super::{boot_arguments, paging};
+use super::{boot_arguments, gate, paging};
 
 /// The windows named by `virtio_mmio.device=SIZE@BASE:GSI` on the boot line, in its order.
 ///
@@ -41,6 +41,8 @@ pub enum MapError {
     NotADevice,
     /// The page tables set aside for devices are used up.
     NoTables,
+    /// The gate has no slot left for another write.
+    NoSlots,
 }
 
 impl core::fmt::Display for MapError {
@@ -50,6 +52,7 @@ impl core::fmt::Display for MapError {
             MapError::OutOfRange => "the range is empty or outside the physical address space",
             MapError::NotADevice => "the range holds memory or an interrupt controller, not a device",
             MapError::NoTables => "the page tables set aside for devices are used up",
+            MapError::NoSlots => "the gate has no slot left for another write to a register",
         })
     }
 }
@@ -78,6 +81,34 @@ pub fn map(phys: u64, len: u64) -> Result<Mapped, MapError> {
 pub fn map_until_seal(phys: u64, len: u64) -> Result<Mapped, MapError> {
     paging::map_device(phys, len, paging::Until::Seal)?;
     Ok(Mapped::new(phys, len))
+}
+
+/// As [`map`], but after the seal only the gate reaches the pages, for what
+/// [`Mapped::gate_write`] asked for before.
+///
+/// For registers that are needed to move data, and share a page with some that could undo the
+/// seal: those of virtio-mmio. Touching them after the seal is a page fault. A page that is
+/// mapped in both ways is the gate's.
+///
+/// # Errors
+/// See [`MapError`].
+pub fn map_for_gate(phys: u64, len: u64) -> Result<Mapped, MapError> {
+    paging::map_device(phys, len, paging::Until::Gate)?;
+    Ok(Mapped::new(phys, len))
+}
+
+/// One value that the gate writes to one register whenever it is asked: both were fixed before
+/// the seal, so that having this, ring 3 can write nothing else.
+#[derive(Debug)]
+pub struct GateWrite {
+    slot: u32,
+}
+
+impl GateWrite {
+    /// Writes the value, before the seal and after it.
+    pub fn write(&self) {
+        gate::write(self.slot);
+    }
 }
 
 /// A device's registers, mapped. Holding one proves that the range was mapped uncached and
@@ -148,6 +179,25 @@ impl Mapped {
         // SAFETY: as in `read`; the range holds no memory of the guest, so no Rust object is
         // overwritten by the store itself.
         unsafe { register.write_volatile(value) }
+    }
+
+    /// Has the gate write `value` to the register at `offset` bytes whenever the result is
+    /// asked to, for as long as the image runs. There are 64 such writes in all.
+    ///
+    /// # Errors
+    /// [`MapError::Sealed`] and [`MapError::NoSlots`].
+    ///
+    /// # Panics
+    /// If the register isn't aligned or not wholly inside the mapping.
+    pub fn gate_write(&self, offset: usize, value: u32) -> Result<GateWrite, MapError> {
+        if paging::is_sealed() {
+            return Err(MapError::Sealed);
+        }
+        let register = self.register::<u32>(offset) as u64;
+        // SAFETY: the mapping holds no memory of the guest. It stays, if it comes from
+        // `map_for_gate`; otherwise the gate's write faults cleanly.
+        let slot = unsafe { gate::add_write(register, value) };
+        slot.map(|slot| GateWrite { slot }).ok_or(MapError::NoSlots)
     }
 
     fn register<T: Register>(&self, offset: usize) -> *mut T {

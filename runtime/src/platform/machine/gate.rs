@@ -3,12 +3,13 @@
 //! | entry | from | does |
 //! |---|---|---|
 //! | `int3` at `gate_wait_site` | ring 3 | arms the timer if asked, sleeps, returns the vector that ended the sleep |
+//! | `int3` at `gate_write_site` | ring 3 | writes a value to a register, both fixed before the seal: the *slot* that ring 3 names |
 //! | `int3` at `gate_setup_site` | ring 3, before the seal | writes MSRs, CR3, CR4; seals |
 //! | interrupts | the sleep itself | end of interrupt, return to ring 3 |
 //! | exceptions | anywhere | reflected to [`fault`](super::fault) on the emergency stack; a second one ends the machine |
 //!
 //! The gate trusts no caller. `lld` pads text with `int3`, so a wild jump may land on one:
-//! the saved `rip` must be the one call site. The setup call's site is compared with a
+//! the saved `rip` must be that of a call site. The setup call's site is compared with a
 //! variable that the seal zeroes, in memory that the seal takes from ring 3.
 //!
 //! Interrupts are only taken between `sti` and `hlt`, so there is nothing to return to:
@@ -19,7 +20,7 @@
 //! lacks, so that a guest dies of it where ring 0 is emulated; nor do all processors have it.
 
 use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::boot::{GATE_CODE, IDT_ENTRIES, USER_CODE, USER_DATA};
 
@@ -50,6 +51,15 @@ global_asm!(
     gate_setup:   .quad gate_setup_site     // the setup call's site; 0 once sealed
     gate_crashed: .quad 0
     gate_no_idt:  .quad 0, 0
+
+    // What the write call may do: by slot, the register and the value. None at first.
+    .globl gate_slots, gate_slot_registers, gate_slot_values
+    gate_slots:   .quad 0
+
+    .section .gate.bss, "aw", @nobits
+    .balign 8
+    gate_slot_registers: .skip 8 * {slots}
+    gate_slot_values:    .skip 4 * {slots}
 
     .section .gate.text, "ax", @progbits
     .code64
@@ -113,6 +123,16 @@ global_asm!(
     gate_breakpoint:
     push 2
     popfq
+    cmp qword ptr [rsp], offset gate_write_site
+    jne 2f
+    cmp edi, dword ptr [rip + gate_slots]
+    jae 9f
+    mov edi, edi
+    mov rax, [rdi * 8 + gate_slot_registers]
+    mov ecx, [rdi * 4 + gate_slot_values]
+    mov [rax], ecx
+    iretq
+2:
     cmp qword ptr [rsp], offset gate_wait_site
     jne 3f
     cmp edi, 1
@@ -224,16 +244,21 @@ global_asm!(
     // The two call sites, in ring-3 text.
     .section .text.unik_gate_calls, "ax", @progbits
     .balign 16
-    .globl gate_wait_call, gate_setup_call
+    .globl gate_wait_call, gate_write_call, gate_setup_call
     gate_wait_call:
     int3
     gate_wait_site:
+    ret
+    gate_write_call:
+    int3
+    gate_write_site:
     ret
     gate_setup_call:
     int3
     gate_setup_site:
     ret
     "#,
+    slots = const SLOTS,
     timer_vector = const TIMER_VECTOR,
     spurious_vector = const SPURIOUS_VECTOR,
     xapic_eoi = const XAPIC_EOI,
@@ -250,6 +275,9 @@ global_asm!(
     exit_port = const super::exit::EXIT_PORT,
     exit_value = const super::exit::value(super::super::Ending::Fault),
 );
+
+/// Writes that [`add_write`] takes.
+const SLOTS: usize = 64;
 
 const OP_WRITE_MSR: u32 = 0;
 const OP_READ_MSR: u32 = 1;
@@ -270,6 +298,9 @@ unsafe extern "C" {
     static gate_arm: AtomicU64;
     static gate_eoi: AtomicU64;
     static gate_idt: [[AtomicU64; 2]; IDT_ENTRIES];
+    static gate_slots: AtomicU64;
+    static gate_slot_registers: [AtomicU64; SLOTS];
+    static gate_slot_values: [AtomicU32; SLOTS];
 }
 
 /// How the timer is armed.
@@ -363,6 +394,30 @@ pub fn wait(how: Wait) -> Option<u8> {
         );
     }
     (vector as u8 != 0).then_some(vector as u8)
+}
+
+/// Lets ring 3 have the gate write `value` to the register at `address`, with [`write`], for as
+/// long as the image runs: the slot to name; `None` if all are taken. Before the seal only.
+///
+/// # Safety
+/// The register takes this value at any time without harm to memory, and `address` stays
+/// mapped for ring 0.
+pub unsafe fn add_write(address: u64, value: u32) -> Option<u32> {
+    // SAFETY: variables that ring 3 may write until the seal.
+    let (taken, registers, values) = unsafe { (&gate_slots, &gate_slot_registers, &gate_slot_values) };
+    let slot = taken.load(Ordering::Relaxed) as usize;
+    registers.get(slot)?.store(address, Ordering::Relaxed);
+    values.get(slot)?.store(value, Ordering::Relaxed);
+    taken.store(slot as u64 + 1, Ordering::Relaxed);
+    Some(slot as u32)
+}
+
+/// Enters the gate to do the write of a slot that [`add_write`] gave.
+pub fn write(slot: u32) {
+    // SAFETY: the call pushes one word; the gate changes no register but those named. The
+    // write's effect is argued for by the caller of `add_write`. Memory is an input: a device
+    // may read what was written before.
+    unsafe { asm!("call gate_write_call", inout("edi") slot => _, out("rax") _, out("rcx") _) }
 }
 
 /// Writes a model-specific register.

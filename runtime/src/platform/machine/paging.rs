@@ -64,6 +64,8 @@ static SEALED: AtomicBool = AtomicBool::new(false);
 pub enum Until {
     /// Up to the seal.
     Seal,
+    /// For good, but after the seal for the gate alone.
+    Gate,
     /// For good.
     End,
 }
@@ -135,7 +137,7 @@ fn map(range: Range, flags: u64) {
 }
 
 /// Maps whole pages. A page that is mapped already keeps its flags, but stays past the seal
-/// if either mapping does.
+/// if either mapping does, and then for ring 0 alone if one of them says so.
 fn map_range(range: Range, flags: u64) -> Result<(), MapError> {
     let mut address = range.start;
     while address < range.end {
@@ -166,7 +168,11 @@ fn set(entry: &Cell<u64>, address: u64, flags: u64) {
     if entry.get() & PRESENT == 0 {
         entry.set(address | flags);
     } else if flags & GONE_AT_SEAL == 0 {
-        entry.set(entry.get() & !GONE_AT_SEAL);
+        let merged = entry.get() & !GONE_AT_SEAL | flags & RING_0_AT_SEAL;
+        // A live table is expensive to write.
+        if merged != entry.get() {
+            entry.set(merged);
+        }
     }
 }
 
@@ -228,6 +234,7 @@ pub fn map_registers(range: Range, until: Until) -> Result<(), MapError> {
     }
     let flags = match until {
         Until::Seal => DEVICE | GONE_AT_SEAL,
+        Until::Gate => DEVICE | RING_0_AT_SEAL,
         Until::End => DEVICE,
     };
     map_range(range, flags)

@@ -138,9 +138,9 @@ impl Queue {
     }
 }
 
-/// Asks `rounds` times; the longest wait, in ns.
-fn mmio_entropy(registers: &Mapped, interrupt: &Interrupt, rounds: u32) -> Result<u64, &'static str> {
-    let mut queue = Queue::new()?;
+/// Sets the one queue up, up to the last status.
+fn mmio_queue(registers: &Mapped) -> Result<Queue, &'static str> {
+    let queue = Queue::new()?;
     let write = |offset: usize, value: u32| registers.write(offset, value);
     let address = |offset: usize, phys: u64| {
         write(offset, phys as u32);
@@ -159,18 +159,67 @@ fn mmio_entropy(registers: &Mapped, interrupt: &Interrupt, rounds: u32) -> Resul
     address(0xa0, phys + Queue::USED);
     write(0x44, 1);
     write(0x70, 15);
+    Ok(queue)
+}
+
+/// Asks `rounds` times; the longest wait, in ns.
+fn mmio_entropy(registers: &Mapped, interrupt: &Interrupt, rounds: u32) -> Result<u64, &'static str> {
+    let mut queue = mmio_queue(registers)?;
     let mut worst = 0;
     for _ in 0..rounds {
         queue.offer();
-        write(0x50, 0);
+        registers.write::<u32>(0x50, 0);
         worst = worst.max(wait_for(interrupt)?);
-        write(0x64, registers.read(0x60));
+        registers.write::<u32>(0x64, registers.read(0x60));
         queue.check()?;
     }
-    write(0x70, 0);
+    registers.write::<u32>(0x70, 0);
     // SAFETY: the device was reset, so it has forgotten the queue.
     unsafe { queue.0.free() };
     Ok(worst)
+}
+
+/// A virtio-mmio device after the seal: kick and acknowledgement through the gate, which work;
+/// then `crime`, on the device's registers.
+pub fn gate_writes(crime: &str) -> Outcome {
+    let found = device::mmio_windows().find_map(|window| {
+        let registers = device::map_for_gate(window.base, window.size).ok()?;
+        (registers.read::<u32>(8) == 4).then_some((window, registers))
+    });
+    let Some((window, registers)) = found else {
+        // Machines without virtio-mmio have nothing to try.
+        say!("no virtio-mmio");
+        return Ok(());
+    };
+    let interrupt = Interrupt::from_gsi(window.gsi, Trigger::Edge).map_err(|_| "route")?;
+    let kick = registers.gate_write(0x50, 0).map_err(|_| "slot")?;
+    let acknowledge = registers.gate_write(0x64, 3).map_err(|_| "slot")?;
+    let mut queue = mmio_queue(&registers)?;
+    platform::seal();
+    for _ in 0..3 {
+        queue.offer();
+        kick.write();
+        wait_for(&interrupt)?;
+        acknowledge.write();
+        queue.check()?;
+    }
+    if !matches!(registers.gate_write(0x50, 0), Err(MapError::Sealed)) {
+        return Err("a write was added after the seal");
+    }
+    let start = platform::now();
+    for _ in 0..100 {
+        acknowledge.write();
+    }
+    say!("gate write: {} ns; the queue still works", (platform::now() - start) / 100);
+    match crime {
+        "none" => {}
+        "read" => say!("{}", registers.read::<u32>(0)),
+        // The address of the used ring.
+        "write" => registers.write::<u32>(0xa0, 0x10_0000),
+        // SAFETY: none: slot 2 isn't taken, and this must be a crash.
+        _ => unsafe { core::arch::asm!("call gate_write_call", in("edi") 2, clobber_abi("C")) },
+    }
+    Ok(())
 }
 
 fn map(

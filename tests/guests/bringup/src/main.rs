@@ -42,7 +42,8 @@ static SEAL_NS: AtomicU64 = AtomicU64::new(0);
 #[unsafe(no_mangle)]
 fn __unik_main() -> Ending {
     // Most of what is tried here holds before the seal and after it; `sealed=no` leaves it out.
-    if argument("sealed") != Some("no") && argument("mode") != Some("devices") {
+    let seals_itself = matches!(argument("mode"), Some("devices" | "gate-writes"));
+    if argument("sealed") != Some("no") && !seals_itself {
         let start = platform::now();
         platform::seal();
         SEAL_NS.store(platform::now() - start, Ordering::Relaxed);
@@ -55,6 +56,7 @@ fn __unik_main() -> Ending {
         "time" => checks::time(),
         "hammer" => checks::hammer(),
         "devices" => devices::devices(),
+        "gate-writes" => devices::gate_writes(argument("crime").unwrap_or("none")),
         "fail" => return Ending::Failed,
         _ => deaths::die(mode),
     };
