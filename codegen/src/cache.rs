@@ -14,10 +14,11 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::{Error, children};
 
 /// unik's own sources, as the tool carries them.
 #[derive(Clone)]
@@ -67,6 +68,9 @@ pub struct Cache {
 
 /// The file of a generated crate that is written anew by each build.
 pub(crate) const STAMP: &str = ".built";
+
+/// How long until it is looked again whether the other build has ended.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The right to build; given back when dropped.
 #[derive(Debug)]
@@ -147,7 +151,14 @@ impl Cache {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 waiting();
-                file.lock().map_err(fail)?;
+                // Not `lock`, which nothing but the other's end would end.
+                while let Err(error) = file.try_lock() {
+                    match error {
+                        TryLockError::WouldBlock if children::is_ending() => return Err(Error::Ended),
+                        TryLockError::WouldBlock => std::thread::sleep(AGAIN),
+                        TryLockError::Error(error) => return Err(fail(error)),
+                    }
+                }
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }

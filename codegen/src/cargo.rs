@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, children};
 
 /// The one target triple.
 pub const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -95,17 +95,18 @@ impl Cargo {
     }
 
     pub(crate) fn failed(&self, source: std::io::Error) -> Error {
+        if children::is_ending() {
+            return Error::Ended;
+        }
         let program = self.program.as_deref().unwrap_or("cargo".as_ref());
         Error::NoCargo { program: program.to_string_lossy().into_owned(), source }
     }
 
     /// Puts the crate in `folder` into its lock file without changing the rest of it.
     pub(crate) fn settle_lock(&self, folder: &Path) -> Result<(), Error> {
-        let output = self
-            .command(folder)
-            .args(["update", "--workspace", "--offline", "--quiet"])
-            .output()
-            .map_err(|error| self.failed(error))?;
+        let mut command = self.command(folder);
+        command.args(["update", "--workspace", "--offline", "--quiet"]);
+        let output = children::output(&mut command).map_err(|error| self.failed(error))?;
         if output.status.success() {
             return Ok(());
         }
@@ -130,12 +131,9 @@ impl Cargo {
         command.arg("--").args(&build.last);
         command.env("CARGO_ENCODED_RUSTFLAGS", build.flags.join("\x1f"));
         command.env("CARGO_TERM_COLOR", "never");
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| self.failed(error))?;
-        let mut said = child.stderr.take();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = children::spawn(&mut command).map_err(|error| self.failed(error))?;
+        let mut said = running.child.stderr.take();
         let stderr = std::thread::spawn(move || {
             let mut text = Vec::new();
             if let Some(said) = &mut said {
@@ -145,16 +143,18 @@ impl Cargo {
             String::from_utf8_lossy(&text).into_owned()
         });
         let mut read = Messages::default();
-        if let Some(stdout) = child.stdout.take() {
+        if let Some(stdout) = running.child.stdout.take() {
             for line in BufReader::new(stdout).lines() {
                 let line = line.map_err(|error| self.failed(error))?;
                 read.take(&line, build, step);
             }
         }
-        let status = child.wait().map_err(|error| self.failed(error))?;
+        let status = running.wait().map_err(|error| self.failed(error))?;
         let stderr = stderr.join().unwrap_or_default();
         if !status.success() {
-            return Err(read.into_error(&stderr, status));
+            // What it says of its end by our own hand is no news.
+            let error = if children::is_ending() { Error::Ended } else { read.into_error(&stderr, status) };
+            return Err(error);
         }
         let executable =
             read.executable.ok_or_else(|| Error::Cargo { output: "cargo made no binary".into() })?;
@@ -206,6 +206,10 @@ impl Messages {
         if let Some(package) = self.leaks_std {
             return Error::NeedsStd { package };
         }
+        // Of a build script cargo says in which crate, of a link rustc says why.
+        if let Some(message) = lacking_linker(&self.errors.concat()).or_else(|| lacking_linker(stderr)) {
+            return Error::NoLinker { message };
+        }
         let output = if self.errors.is_empty() {
             let progress = [
                 "Compiling ",
@@ -227,6 +231,28 @@ impl Messages {
         let output = if output.trim().is_empty() { format!("cargo ended with {status}") } else { output };
         Error::Cargo { output: output.trim_end().into() }
     }
+}
+
+/// What is missing, if it is the C compiler or the C library, from what rustc or the linker
+/// says.
+pub(crate) fn lacking_linker(said: &str) -> Option<String> {
+    if let Some((_, rest)) = said.split_once("error: linker `")
+        && let Some((name, after)) = rest.split_once('`')
+        && after.starts_with(" not found")
+        // That one comes with Rust.
+        && name != "rust-lld"
+    {
+        return Some(format!("there is no `{name}`"));
+    }
+    // The parts of the C library and of the compiler that every program is linked with.
+    ["Scrt1.o", "crt1.o", "crti.o", "crtbeginS.o", "-lc", "-lgcc_s", "-lgcc"].iter().find_map(|part| {
+        let lacks = said.lines().any(|line| {
+            line.split_once("cannot find ").is_some_and(|(_, rest)| {
+                rest.strip_prefix(part).is_some_and(|after| !after.starts_with(char::is_alphanumeric))
+            })
+        });
+        lacks.then(|| format!("the linker doesn't find `{part}`"))
+    })
 }
 
 /// The crate that brings the standard library in, from rustc's words on E0152: "the lang
@@ -293,6 +319,22 @@ mod tests {
             "https_proxy",
         ] {
             assert!(!is_foreign(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_lacking_linker_is_seen() {
+        for (said, wanted) in [
+            ("error: linker `cc` not found\n  |\n  = note: No such file", Some("there is no `cc`")),
+            (
+                "/usr/bin/ld: cannot find Scrt1.o: No such file or directory\ncollect2: error",
+                Some("the linker doesn't find `Scrt1.o`"),
+            ),
+            ("/usr/bin/ld: cannot find -lc: No such file", Some("the linker doesn't find `-lc`")),
+            ("/usr/bin/ld: cannot find -lcrypto: No such file", None),
+            ("error: linking with `cc` failed", None),
+        ] {
+            assert_eq!(lacking_linker(said).as_deref(), wanted, "{said}");
         }
     }
 

@@ -30,6 +30,15 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// It was ended by [`children::end_all`](crate::children::end_all).
+    #[error("ended before it was done")]
+    Ended,
+    /// There is no C compiler, or no C library to link against.
+    #[error("{message}: build scripts, proc-macros and programs are linked by the C compiler")]
+    NoLinker {
+        /// What is missing.
+        message: String,
+    },
     /// A crate of the appliance needs the standard library.
     #[error(
         "`{package}` needs the Rust standard library, which a machine doesn't have: \

@@ -15,8 +15,9 @@ use unik_dsl::diagnostic::{Diagnostic, codes};
 use unik_dsl::plan::Plan;
 
 use crate::cache::{self, Cache, Sources};
+use crate::cargo::lacking_linker;
 use crate::host::{HostHalves, place_of};
-use crate::{Cargo, Error, expand, template};
+use crate::{Cargo, Error, children, expand, template};
 
 /// What it takes to build helpers.
 pub struct Workshop<'a> {
@@ -105,8 +106,14 @@ impl Workshop<'_> {
             command.arg("--offline");
         }
         command.env("CARGO_TERM_COLOR", "never");
-        let output = command.output().map_err(|error| self.cargo.failed(error))?;
+        let output = children::output(&mut command).map_err(|error| self.cargo.failed(error))?;
         if !output.status.success() {
+            if children::is_ending() {
+                return Err(Error::Ended);
+            }
+            if let Some(message) = lacking_linker(&String::from_utf8_lossy(&output.stderr)) {
+                return Err(Error::NoLinker { message });
+            }
             return Err(Error::Cargo { output: String::from_utf8_lossy(&output.stderr).trim_end().into() });
         }
         let made = target.join("debug").join(&package);

@@ -8,6 +8,7 @@
 //! | | [`manifest`] | plan → dependencies and features → `Cargo.toml` |
 //! | | [`format`](mod@format) | tokens → text for people |
 //! | image | [`build`](mod@build) | crate → cargo → image, in a [`cache`] |
+//! | | [`children`] | the programs that a build runs, and their end |
 //! | | [`image`] | reads the image back: checks, strips, reports, symbolises |
 //! | macro | [`door`] | the macro door, `unik::appliance!` |
 //! | | [`sync`] | dependencies of a crate of the user's own |
@@ -22,6 +23,8 @@ pub mod build;
 pub mod cache;
 #[cfg(feature = "image")]
 pub mod cargo;
+#[cfg(feature = "image")]
+pub mod children;
 pub mod door;
 #[cfg(feature = "image")]
 mod error;

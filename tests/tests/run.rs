@@ -48,6 +48,10 @@ fn exists(id: u32) -> bool {
     Path::new("/proc").join(id.to_string()).exists()
 }
 
+fn is_zombie(id: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
 /// Whether we are root of the whole machine, and so can become somebody else.
 fn is_root() -> bool {
     std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.contains("4294967295"))
@@ -202,6 +206,107 @@ fn a_cache_that_cannot_be_written_is_told() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(1 | 3)), "{said}");
         assert!(said.contains(cache) && !said.contains("panicked"), "{said}");
+    }
+}
+
+/// Programs and build scripts are linked by the C compiler; a machine that lacks one is told
+/// what mends it.
+#[test]
+fn a_lacking_c_compiler_is_told_with_what_mends_it() {
+    let folder = scratch();
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).expect("a folder");
+    for program in ["cargo", "rustc"] {
+        let path = std::env::var_os("PATH").expect("a path");
+        let found =
+            std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.exists());
+        std::os::unix::fs::symlink(found.expect("Rust is there"), bin.join(program)).expect("a link");
+    }
+    let appliance = folder.path().join("hello");
+    copy_folder(&example("hello"), &appliance);
+    let file = appliance.join("hello.unik");
+    let text = std::fs::read_to_string(&file).expect("the example");
+    // Something to link, whatever was built before.
+    let line =
+        format!("line \"built at {:?}\"", std::time::SystemTime::now()).replace('{', "(").replace('}', ")");
+    let (before, rest) = text.split_once("line \"").expect("it says a line");
+    let (_, after) = rest.split_once('"').expect("to its end");
+    std::fs::write(&file, format!("{before}{line}{after}")).expect("it can be written");
+    // With the shared cache the program alone is left to link; with an empty one a build
+    // script is the first, also for a machine.
+    let empty = folder.path().join("cache");
+    for (cache, target) in [(cache(), "process"), (empty, "machine")] {
+        let mut command = unikgen_command();
+        command.env_remove("CARGO").env("PATH", &bin).env("UNIK_CACHE", cache);
+        let output =
+            command.arg("build").arg(&file).args(["--target", target]).output().expect("unikgen runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{target}: {said}");
+        assert!(said.contains("there is no `cc`"), "{target}: {said}");
+        assert!(said.contains("sudo apt-get install gcc libc6-dev"), "{target}: {said}");
+    }
+}
+
+/// Two at once look for a port at the same moment, and both find one.
+#[test]
+fn two_at_once_find_two_ports() {
+    let image = build(&example("web"), &[]);
+    let mut both: Vec<Running> = (0..3).map(|_| Running::start(&image, best(), &[])).collect();
+    let mut found = Vec::new();
+    for running in &mut both {
+        let ready = running.wait_until_ready(best());
+        let (_, rest) = ready.split_once("http://").expect("an address for a browser");
+        let at: SocketAddr = rest.split('/').next().and_then(|at| at.parse().ok()).expect("address and port");
+        assert!(serves(at, "It works."), "{}", running.printed());
+        assert!(!found.contains(&at), "{at} twice: {}", running.printed());
+        found.push(at);
+    }
+}
+
+#[test]
+fn killed_it_leaves_no_monitor_and_no_process_behind() {
+    for machine in [best(), Machine::PROCESS] {
+        let at = local();
+        let mut running = Running::start(&example("web"), machine, &["--publish", &format!("{at}:80")]);
+        running.wait_until_ready(machine);
+        let started = children(running.id());
+        assert_eq!(started.len(), 1, "{machine}: {started:?}");
+        signal(running.id(), "-KILL");
+        let end = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpListener::bind(at).is_err() {
+            assert!(Instant::now() < end, "{machine}: the port is still held");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A real build, with real compilers, told to end by a signal to the command alone.
+#[test]
+fn a_signal_ends_a_real_build_with_its_compilers() {
+    let folder = scratch();
+    for (which, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut command = unikgen_command();
+        command.arg("build").arg(example("hello")).arg("-o").arg(folder.path().join("hello.img"));
+        command.env("UNIK_CACHE", folder.path().join("cache"));
+        let mut build = Running::spawn(command);
+        let end = Instant::now() + LONG;
+        let compilers = loop {
+            let cargo = children(build.id());
+            let compilers: Vec<u32> = cargo.iter().flat_map(|&cargo| children(cargo)).collect();
+            if !compilers.is_empty() {
+                break [cargo, compilers].concat();
+            }
+            assert!(build.is_running() && Instant::now() < end, "no compiler is seen: {}", build.printed());
+        };
+        signal(build.id(), which);
+        let status = build.wait_for_end(Duration::from_secs(10));
+        assert_eq!(status.code(), Some(code), "{}", build.printed());
+        assert!(build.printed().contains("stopped: "), "{}", build.printed());
+        let end = Instant::now() + Duration::from_secs(10);
+        while compilers.iter().any(|&id| exists(id) && !is_zombie(id)) {
+            assert!(Instant::now() < end, "compilers are left behind: {compilers:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

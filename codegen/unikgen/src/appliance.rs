@@ -9,7 +9,7 @@ use unik_dsl::{Analysis, Catalogue, Diagnostic, Plan, Request, SourceMap, analys
 use crate::backend;
 use crate::cli::{Parameters, TargetChoice};
 use crate::exit::{self, Reported};
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 /// What a FILE argument turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,7 +195,8 @@ pub fn print(analysis: &Analysis, parameters: &Parameters, ui: &Ui) {
         return;
     }
     let colour = ui.err().0;
-    eprintln!("{}", diagnostic::render_all(&analysis.diagnostics, &analysis.sources, colour).trim_end());
+    let text = diagnostic::render_all(&analysis.diagnostics, &analysis.sources, colour);
+    ui::stderr(&format!("{}\n", text.trim_end()));
     let errors = analysis.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let warnings = analysis.diagnostics.len() - errors;
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });

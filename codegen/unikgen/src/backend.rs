@@ -18,7 +18,7 @@ use crate::console::{NoSymbols, Symbols};
 use crate::crash::Crashes;
 use crate::exit::{self, environment};
 use crate::monitor::{Needs, needs};
-use crate::ui::{Ui, bytes, seconds};
+use crate::ui::{self, Ui, bytes, seconds};
 
 /// Lets the host halves check their instances, and adds what they found. Their errors
 /// leave no plan. Those of third parties are built first, once.
@@ -65,10 +65,14 @@ fn own_sources() -> Sources {
     Sources::new(unik_builtin::sources(), unik_builtin::source_files)
 }
 
+/// The command that installs the C compiler and the C library.
+pub const INSTALL_LINKER: &str = "sudo apt-get install gcc libc6-dev";
+
 /// An error of the generator, with the exit code that its cause deserves.
 fn with_code(error: Error) -> anyhow::Error {
     match error {
         Error::NoCache | Error::NoCargo { .. } => environment(error.to_string()),
+        Error::NoLinker { .. } => environment(format!("{error}; mend it with: {INSTALL_LINKER}")),
         other => other.into(),
     }
 }
@@ -150,7 +154,7 @@ pub fn build(
     drop(step);
     // Not those of our own sources, which stand in the project too.
     for warning in made.warnings.iter().filter(|warning| !warning.contains("--> .unik/") || ui.is_verbose()) {
-        eprint!("{warning}");
+        ui::stderr(warning);
     }
     let size = std::fs::metadata(&made.image).map(|meta| meta.len()).unwrap_or_default();
     let state = if made.fresh { "nothing to compile" } else { "compiled" };
@@ -228,14 +232,25 @@ pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
     }
     let file = std::fs::read(path).with_context(unreadable)?;
     let manifest = image::manifest(&file).map_err(|error| {
-        exit::usage(format!(
-            "`{}` is no image: {error}; a program of the target process runs by itself: {} publish=8080:80",
-            path.display(),
-            path.display()
-        ))
+        let advice = if is_program(&file) {
+            format!(
+                "; it is a program of the target process, and runs by itself: {} publish=8080:80",
+                path.display()
+            )
+        } else {
+            String::new()
+        };
+        exit::usage(format!("`{}` is no image: {error}{advice}", path.display()))
     })?;
     let report = report_of(path, &file);
     Ok(needs::of_manifest(&manifest, report.as_ref()))
+}
+
+/// Whether the file is a program of the target `process`: one with the line by which ours
+/// say that they are ready.
+fn is_program(file: &[u8]) -> bool {
+    let line = b"unik: ready";
+    file.starts_with(b"\x7fELF") && file.windows(line.len()).any(|window| window == line)
 }
 
 /// The report of an image: beside it, or in the cache; only if it is bound to it by its hash.

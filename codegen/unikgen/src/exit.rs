@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::stop;
+
 /// Everything went well.
 pub const OK: u8 = 0;
 /// Diagnostics with errors, a failed build, or a guest that ended with a failure.
@@ -10,8 +12,6 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The environment lacks something: a linker, a monitor, a free port.
 pub const ENVIRONMENT: u8 = 3;
-/// Ended by Ctrl-C (128 + SIGINT), as shells have it.
-pub const INTERRUPTED: u8 = 130;
 
 /// The table of exit codes, as the help and the man page have it.
 pub const TABLE: &str = "\
@@ -22,7 +22,7 @@ Exit codes:
   3    this machine lacks something: a linker, a monitor, a free port; see `unikgen doctor`
   101  from `run`: the appliance panicked
   102  from `run`: the appliance met a processor exception
-  130  ended by Ctrl-C";
+  130  ended by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP";
 
 /// An error that is the fault of the command line: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,13 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
 
 /// The exit code of `outcome`, after saying on standard error what went wrong.
 pub fn report(outcome: Outcome, ui: &crate::ui::Ui) -> ExitCode {
+    if let Some(signal) = stop::requested() {
+        // Whatever it met on its way out comes of that.
+        if !matches!(outcome, Ok(code) if code == stop::code(signal)) {
+            ui.say("stopped", "before it was done");
+        }
+        return ExitCode::from(stop::code(signal));
+    }
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::from(OK),

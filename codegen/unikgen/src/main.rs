@@ -7,9 +7,9 @@
 //! | [`appliance`] | from a FILE argument to a checked plan |
 //! | [`backend`] | what the command asks of the generator |
 //! | [`monitor`] | what runs an image: QEMU, or the host itself |
-//! | [`publish`], [`console`], [`crash`] | the appliance's ports and console, here |
+//! | [`publish`], [`holder`], [`console`], [`crash`] | the appliance's ports and console, here |
 //! | [`graph`] | drawings of a plan |
-//! | [`ui`], [`exit`] | how the command talks, and how it ends |
+//! | [`ui`], [`exit`], [`stop`] | how the command talks, how it ends, and when it is asked to |
 #![forbid(unsafe_code)]
 
 mod appliance;
@@ -20,8 +20,10 @@ mod console;
 mod crash;
 mod exit;
 mod graph;
+mod holder;
 mod monitor;
 mod publish;
+mod stop;
 mod ui;
 
 use std::process::ExitCode;
@@ -29,8 +31,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    if let Some(code) = monitor::leash::become_leashed() {
+        return code;
+    }
     let cli = cli::Cli::parse();
     let ui = ui::Ui::new(&cli.global);
-    let outcome = command::dispatch(cli, &ui);
+    let outcome = stop::listen().and_then(|()| command::dispatch(cli, &ui));
     exit::report(outcome, &ui)
 }

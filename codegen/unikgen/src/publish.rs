@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::str::FromStr;
 
-use crate::exit;
+use crate::{exit, holder};
 
 /// A transport protocol with ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -234,8 +234,9 @@ fn usable(publish: &Publish, host: SocketAddr, found: Availability) -> anyhow::R
     Err(exit::environment(match found {
         Availability::Free => return Ok(()),
         Availability::Taken => format!(
-            "port {port} ({word}) of {} is taken by another program; choose another: --publish {other}:{guest}{suffix}",
-            host.ip()
+            "port {port} ({word}) of {} is taken by {}; choose another: --publish {other}:{guest}{suffix}",
+            host.ip(),
+            holder::of(publish.protocol, host).unwrap_or_else(|| "another program".into())
         ),
         Availability::Forbidden => format!(
             "port {port} ({word}) needs root, as all below 1024; choose another: --publish {other}:{guest}{suffix}"

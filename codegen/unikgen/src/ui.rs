@@ -3,7 +3,7 @@
 //! Standard output has what was asked for (a graph, generated Rust, the appliance's
 //! console); all that the command says of itself goes to standard error.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -114,29 +114,29 @@ impl Ui {
     /// One line about what is going on, unless `--quiet`.
     pub fn say(&self, word: &str, text: &str) {
         if self.level >= Level::Normal {
-            eprintln!("{} {text}", self.err().paint(Tone::Good, &format!("{word}:")));
+            line(&format!("{} {text}", self.err().paint(Tone::Good, &format!("{word}:"))));
         }
     }
 
     /// One line about how something could be better, unless `--quiet`.
     pub fn hint(&self, text: &str) {
         if self.level >= Level::Normal {
-            eprintln!("{} {text}", self.err().paint(Tone::Name, "hint:"));
+            line(&format!("{} {text}", self.err().paint(Tone::Name, "hint:")));
         }
     }
 
     /// One line for those who want to see everything.
     pub fn detail(&self, text: &str) {
         if self.is_verbose() {
-            eprintln!("{}", self.err().paint(Tone::Faint, text));
+            line(&self.err().paint(Tone::Faint, text));
         }
     }
 
     /// An error with its causes.
     pub fn error(&self, error: &anyhow::Error) {
-        eprintln!("{} {error}", self.err().paint(Tone::Bad, "error:"));
+        line(&format!("{} {error}", self.err().paint(Tone::Bad, "error:")));
         for cause in error.chain().skip(1) {
-            eprintln!("  because: {cause}");
+            line(&format!("  because: {cause}"));
         }
     }
 
@@ -146,7 +146,7 @@ impl Ui {
             return Step { bar: None, started: Instant::now() };
         }
         if !self.live || self.is_verbose() {
-            eprintln!("{what}…");
+            line(&format!("{what}…"));
             return Step { bar: None, started: Instant::now() };
         }
         let bar = ProgressBar::new_spinner();
@@ -193,6 +193,16 @@ impl Drop for Step {
     }
 }
 
+/// Writes to standard error. That it is full or closed is nobody's fault here, and there is
+/// no other place to say so: the exit code still tells how it went.
+pub fn stderr(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn line(text: &str) {
+    stderr(&format!("{text}\n"));
+}
+
 /// A span of time as people read it: `0.42 s`, `12 s`.
 pub fn seconds(span: Duration) -> String {
     let seconds = span.as_secs_f64();
@@ -201,11 +211,12 @@ pub fn seconds(span: Duration) -> String {
 
 /// A number of bytes as people read it: `812 B`, `39.4 KiB`.
 pub fn bytes(count: u64) -> String {
-    let count = count as f64;
+    let in_units = |shift: u32| count as f64 / f64::from(1u32 << shift);
     match count {
-        c if c < 1024.0 => format!("{c} B"),
-        c if c < 1024.0 * 1024.0 => format!("{:.1} KiB", c / 1024.0),
-        c => format!("{:.1} MiB", c / (1024.0 * 1024.0)),
+        0..0x400 => format!("{count} B"),
+        0x400..0x10_0000 => format!("{:.1} KiB", in_units(10)),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", in_units(20)),
+        _ => format!("{:.1} GiB", in_units(30)),
     }
 }
 
@@ -218,6 +229,7 @@ mod tests {
         assert_eq!(bytes(812), "812 B");
         assert_eq!(bytes(40_346), "39.4 KiB");
         assert_eq!(bytes(3 << 20), "3.0 MiB");
+        assert_eq!(bytes(1 << 40), "1024.0 GiB");
         assert_eq!(seconds(Duration::from_millis(420)), "0.42 s");
         assert_eq!(seconds(Duration::from_secs(83)), "83 s");
     }

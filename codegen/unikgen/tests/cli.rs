@@ -107,6 +107,42 @@ fn a_reader_that_had_enough_is_no_error() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
+/// Whatever can't be written, the exit code says how it went; nothing panics.
+#[test]
+fn full_and_closed_streams_are_no_panic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("wrong.unik"), "unik 1\nappliance a { nonsense }\n").expect("written");
+    std::fs::copy(common::root().join("examples/hello/hello.unik"), folder.path().join("right.unik"))
+        .expect("copied");
+    for (line, code) in [
+        ("check wrong.unik 2>/dev/full", 1),
+        ("check right.unik 2>/dev/full", 0),
+        ("check wrong.unik --format json >/dev/full", 1),
+        ("check right.unik --format json >/dev/full 2>/dev/full", 1),
+        ("components >/dev/full 2>/dev/full", 1),
+        ("graph right.unik >/dev/full", 1),
+        ("check none.unik 2>/dev/full", 2),
+        ("check wrong.unik >&- 2>&-", 1),
+        ("check right.unik >&- 2>&-", 0),
+        ("components >&-", 0),
+        ("--help >/dev/full", 0),
+        ("chek 2>/dev/full", 2),
+        ("completions bash >/dev/full", 1),
+        ("man >/dev/full", 1),
+        ("explain >/dev/full", 1),
+        ("expand right.unik >/dev/full", 1),
+        ("doctor >/dev/full 2>/dev/full", 1),
+    ] {
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("{} {line}", env!("CARGO_BIN_EXE_unikgen"))])
+            .current_dir(folder.path())
+            .env("UNIK_CACHE", common::cache())
+            .output()
+            .expect("sh runs");
+        assert_eq!(output.status.code(), Some(code), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn completions_and_man_pages_are_made() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -221,7 +221,7 @@ fn an_unknown_device_is_refused() {
 
 #[test]
 fn ctrl_c_ends_it_and_leaves_nothing_behind() {
-    for signal in ["-INT", "-TERM"] {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let setup = Setup::new("echo 'unik: ready'; exec sleep 600");
         let child =
             setup.command(&[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -232,11 +232,100 @@ fn ctrl_c_ends_it_and_leaves_nothing_behind() {
             Command::new("kill").args([signal, &child.0.id().to_string()]).status().expect("kill").success()
         );
         let status = child.0.wait().expect("it ends");
-        assert_eq!(status.code(), Some(130), "{signal}");
+        assert_eq!(status.code(), Some(code), "{signal}");
         let mut err = String::new();
         child.0.stderr.take().expect("piped").read_to_string(&mut err).expect("UTF-8");
         assert!(err.ends_with("stopped: web\n"), "{err}");
         assert!(!Path::new("/proc").join(pid.trim()).exists(), "QEMU is gone");
+    }
+}
+
+#[test]
+fn nothing_is_left_behind_by_a_command_that_was_killed() {
+    let setup = Setup::new("echo 'unik: ready'; exec sleep 600");
+    let child = setup.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut child = Guard(child);
+    let pid = wait_for_file(&setup.at("pid"));
+    assert!(is_alive(&pid));
+    child.0.kill().expect("it runs");
+    child.0.wait().expect("it ends");
+    wait_until(|| !is_alive(&pid), "QEMU is left behind");
+}
+
+/// A port is free when it is looked at, and taken when QEMU wants it.
+fn lose_a_port(setup: &Setup, arguments: &[&str]) -> (Said, std::net::TcpListener) {
+    let command = setup.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = Guard(command.expect("it starts"));
+    wait_for_file(&setup.at("pid"));
+    let (_, rule) =
+        setup.arguments().split_once("hostfwd=tcp:").map(|(_, rule)| ((), rule.to_string())).expect("a rule");
+    let at = rule.split('-').next().expect("an address");
+    let holder = std::net::TcpListener::bind(at).expect("it was free");
+    std::fs::write(setup.at("go"), "").expect("written");
+    let mut child = std::mem::ManuallyDrop::new(child);
+    let mut text = [String::new(), String::new()];
+    let (out, err) = (child.0.stdout.take(), child.0.stderr.take());
+    out.expect("piped").read_to_string(&mut text[0]).expect("UTF-8");
+    err.expect("piped").read_to_string(&mut text[1]).expect("UTF-8");
+    let code = child.0.wait().expect("it ends").code().expect("by itself");
+    let [out, err] = text;
+    (Said { code, out, err }, holder)
+}
+
+const LOSES: &str = r#"
+if [ ! -e lost ]; then
+    touch lost
+    while [ ! -e go ]; do sleep 0.02; done
+    echo "qemu-system-x86_64: -netdev user: Could not set up host forwarding rule 'tcp:x'" >&2
+    exit 1
+fi
+echo 'unik: ready'; exit 33"#;
+
+#[test]
+fn a_default_port_that_is_taken_meanwhile_is_replaced_by_the_next() {
+    let setup = Setup::new(LOSES);
+    let (said, holder) = lose_a_port(&setup, &[]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(!said.err.contains("forwarding"), "{}", said.err);
+    let ready = said.err.lines().find(|line| line.starts_with("ready: ")).expect("it was ready");
+    assert!(!ready.contains(&holder.local_addr().expect("bound").to_string()), "{ready}");
+}
+
+#[test]
+fn a_given_port_that_is_taken_meanwhile_is_told_with_its_holder() {
+    let setup = Setup::new(LOSES);
+    let port = free_port();
+    let (said, _holder) = lose_a_port(&setup, &["--publish", &format!("{port}:80")]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(!said.err.contains("forwarding"), "{}", said.err);
+    let (holder, mine) =
+        (format!("port {port} (tcp) of 127.0.0.1 is taken by "), format!("(process {})", std::process::id()));
+    assert!(said.err.contains(&holder) && said.err.contains(&mine), "{}", said.err);
+}
+
+#[test]
+fn more_memory_than_there_is_is_told_before_anything_starts() {
+    let setup = Setup::new("exit 33");
+    let said = setup.run(&["--no-publish", "--memory", "1024G"]);
+    if std::fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|how| how.trim() == "1") {
+        println!("memory: NOT TRIED, this kernel gives what isn't there");
+        return;
+    }
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("web is to have 1024.0 GiB of memory, and this machine has "), "{}", said.err);
+    assert_eq!(setup.arguments(), "", "QEMU wasn't started");
+}
+
+#[test]
+fn what_is_no_image_is_not_advised_to_be_run() {
+    for (path, advised) in [("/etc/passwd", false), ("/bin/sh", false), ("program", true)] {
+        let setup = Setup::new("exit 33");
+        std::fs::write(setup.at("program"), b"\x7fELF unik: ready\n").expect("written");
+        let output = common::unikgen(setup.folder.path()).args(["run", path]).output();
+        let said = said(output.expect("it starts"));
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains(&format!("`{path}` is no image: ")), "{}", said.err);
+        assert_eq!(said.err.contains("runs by itself"), advised, "{path}: {}", said.err);
     }
 }
 
@@ -307,6 +396,20 @@ impl Drop for Guard {
         // Mostly it has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Whether this process runs; one that nobody has taken the status of doesn't.
+fn is_alive(pid: &str) -> bool {
+    std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"))
+        .is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn wait_until(what: impl Fn() -> bool, otherwise: &str) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !what() {
+        assert!(Instant::now() < end, "{otherwise}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -147,7 +147,7 @@ fn cargo() -> Finding {
 fn linker() -> Finding {
     match find_program("cc") {
         Some(program) => good("C linker", program.display().to_string()),
-        None => bad("C linker", State::Missing, "there is no `cc`", "sudo apt-get install gcc libc6-dev"),
+        None => bad("C linker", State::Missing, "there is no `cc`", backend::INSTALL_LINKER),
     }
 }
 

@@ -6,10 +6,12 @@
 //! | [`choose`] | the best of it, and what one command would give a better one |
 //! | [`needs`] | what an image needs, from its device manifest |
 //! | [`qemu`] | QEMU's command line, from what the image needs |
+//! | [`leash`] | that it doesn't outlive the command |
 //! | [`process`] | the command line of an appliance that is an ordinary process |
 //! | [`supervise`] | the running child: console, Ctrl-C, its end |
 
 pub mod choose;
+pub mod leash;
 pub mod needs;
 pub mod probe;
 pub mod process;

@@ -3,16 +3,13 @@
 use std::io::{IsTerminal as _, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
+use super::leash::on_leash;
 use crate::console::{Console, Event, Symbols};
-use crate::exit;
-use crate::ui::Ui;
+use crate::ui::{Ui, stderr};
+use crate::{exit, stop};
 
 /// How long a console line may stay unfinished before it is shown as it is.
 const FLUSH: Duration = Duration::from_millis(150);
@@ -36,6 +33,8 @@ pub enum End {
     TimedOut,
     /// QEMU runs, but its machine will never go on.
     Stuck,
+    /// It couldn't have one of its ports; it has ended.
+    PortTaken,
 }
 
 /// What is to be done around a child.
@@ -52,8 +51,9 @@ pub struct Watch<'a> {
     pub slow_hint: &'a str,
     /// What lines on its standard error begin with: whose words they are.
     pub error_prefix: &'a str,
-    /// Set by Ctrl-C.
-    pub stop: Arc<AtomicBool>,
+    /// What a line says of a port that somebody else took since we looked: not shown, and
+    /// told as the end.
+    pub port_taken: &'a str,
 }
 
 enum Message {
@@ -62,25 +62,14 @@ enum Message {
     Closed,
 }
 
-/// A flag that Ctrl-C, and requests to end, set. For the whole process, so only once.
-///
-/// # Errors
-/// When the handler can't be set.
-pub fn on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst)).context("can't handle Ctrl-C")?;
-    Ok(stop)
-}
-
 /// Starts `command`, shows its console, and waits for its end, whatever ends it.
 ///
 /// # Errors
 /// When it can't be started, or standard output can't be written.
-pub fn run(mut command: Command, watch: Watch<'_>) -> anyhow::Result<End> {
+pub fn run(command: &Command, watch: Watch<'_>) -> anyhow::Result<End> {
     watch.ui.detail(&format!("{command:?}"));
     // In a process group of its own, so that Ctrl-C reaches us alone and the end is ours to order.
-    let child = command
+    let child = on_leash(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -104,22 +93,17 @@ pub fn run(mut command: Command, watch: Watch<'_>) -> anyhow::Result<End> {
         stuck: None,
         started: Instant::now(),
         prefix: watch.error_prefix,
+        port_taken: watch.port_taken,
+        is_taken: false,
         on_ready: watch.on_ready,
     };
-    let end = attend(
-        &mut child,
-        &receiver,
-        &mut show,
-        watch.ui,
-        watch.start_timeout,
-        watch.slow_hint,
-        &watch.stop,
-    )?;
+    let end = attend(&mut child, &receiver, &mut show, watch.ui, watch.start_timeout, watch.slow_hint)?;
     if !matches!(end, End::Exited(_)) {
         child.end()?;
     }
     show.rest(&receiver)?;
-    Ok(end)
+    let failed = matches!(end, End::Exited(status) if !status.success());
+    Ok(if failed && show.is_taken && !show.ready { End::PortTaken } else { end })
 }
 
 fn attend(
@@ -129,11 +113,10 @@ fn attend(
     ui: &Ui,
     start_timeout: Option<Duration>,
     slow_hint: &str,
-    stop: &AtomicBool,
 ) -> anyhow::Result<End> {
     let mut patient = true;
     loop {
-        if stop.load(Ordering::SeqCst) {
+        if stop::requested().is_some() {
             return Ok(End::Interrupted);
         }
         match receiver.recv_timeout(FLUSH / 3) {
@@ -187,6 +170,8 @@ struct Show<'a> {
     stuck: Option<Instant>,
     started: Instant,
     prefix: &'a str,
+    port_taken: &'a str,
+    is_taken: bool,
     on_ready: &'a dyn Fn(&[String], Duration),
 }
 
@@ -204,7 +189,9 @@ impl Show<'_> {
                     if line.starts_with(STUCK) {
                         self.stuck.get_or_insert_with(Instant::now);
                     }
-                    self.error_line(&line);
+                    if !self.takes_note_of(&String::from_utf8_lossy(&line)) {
+                        self.error_line(&line);
+                    }
                 }
                 Ok(())
             }
@@ -221,7 +208,11 @@ impl Show<'_> {
         let mut stdout = std::io::stdout().lock();
         for event in events {
             match event {
-                Event::Text(text) => stdout.write_all(text.as_bytes())?,
+                Event::Text(text) => {
+                    if !self.takes_note_of(&text) {
+                        stdout.write_all(text.as_bytes())?;
+                    }
+                }
                 Event::Ready(addresses) if !self.ready => {
                     self.ready = true;
                     (self.on_ready)(&addresses, self.started.elapsed());
@@ -233,8 +224,15 @@ impl Show<'_> {
         Ok(stdout.flush()?)
     }
 
+    /// Whether this line is for us and not to be shown.
+    fn takes_note_of(&mut self, line: &str) -> bool {
+        let is_taken = !self.ready && line.contains(self.port_taken);
+        self.is_taken |= is_taken;
+        is_taken
+    }
+
     fn error_line(&self, line: &[u8]) {
-        eprintln!("{}{}", self.prefix, String::from_utf8_lossy(line).trim_end());
+        stderr(&format!("{}{}\n", self.prefix, String::from_utf8_lossy(line).trim_end()));
     }
 
     /// What was still on its way when the child ended.

@@ -1,0 +1,153 @@
+//! The programs that a build runs. Each leads a process group of its own, so that it can be
+//! ended with all that it started: cargo that is ended alone leaves its compilers behind,
+//! which then work on for minutes.
+//!
+//! A wish to end comes by a signal, which is for the whole process, and so is this.
+
+use std::io;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use std::os::unix::process::CommandExt as _;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+#[derive(Debug)]
+struct Groups {
+    leaders: Vec<Pid>,
+    ending: bool,
+}
+
+static GROUPS: Mutex<Groups> = Mutex::new(Groups { leaders: Vec::new(), ending: false });
+
+fn groups() -> MutexGuard<'static, Groups> {
+    // A list of numbers is whole whoever panicked.
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends all that builds have started, with all that these have started, and lets them start
+/// nothing more. May be called at any time from any thread.
+pub fn end_all() {
+    let mut groups = groups();
+    groups.ending = true;
+    for leader in &groups.leaders {
+        // Nothing that cargo or rustc do on SIGTERM is better than nothing; and one that
+        // has just ended is no error.
+        let _ = kill_process_group(*leader, Signal::KILL);
+    }
+}
+
+/// Whether [`end_all`] was called.
+#[must_use]
+pub fn is_ending() -> bool {
+    groups().ending
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Its streams are taken from here; it is waited for by [`wait`](Running::wait) alone.
+    pub child: Child,
+    pid: Pid,
+}
+
+/// Starts `command`.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Running> {
+    // Locked from before there is a process until it is in the list: one that is started
+    // while `end_all` runs is ended too.
+    let mut groups = groups();
+    if groups.ending {
+        return Err(io::Error::new(io::ErrorKind::Interrupted, "it was to end before it began"));
+    }
+    let child = command.process_group(0).spawn()?;
+    let pid = Pid::from_child(&child);
+    groups.leaders.push(pid);
+    Ok(Running { child, pid })
+}
+
+/// Runs `command` to its end; what it prints is taken.
+pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
+    let mut running = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let stderr = running.child.stderr.take().map(drain);
+    let stdout = running.child.stdout.take().map(drain);
+    let status = running.wait()?;
+    let text = |stream: Option<Drain>| stream.and_then(|it| it.join().ok()).unwrap_or_default();
+    Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
+}
+
+type Drain = std::thread::JoinHandle<Vec<u8>>;
+
+fn drain(mut stream: impl io::Read + Send + 'static) -> Drain {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What was read until an error is still worth showing.
+        let _ = stream.read_to_end(&mut text);
+        text
+    })
+}
+
+impl Running {
+    /// Waits for its end.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        // As long as nobody has taken its status its number is no other process's: only
+        // then may it be in the list.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while let Err(error) = waitid(WaitId::Pid(self.pid), options) {
+            if error != Errno::INTR {
+                break;
+            }
+        }
+        self.leave();
+        self.child.wait()
+    }
+
+    fn leave(&self) {
+        groups().leaders.retain(|leader| *leader != self.pid);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only on the way out of an error is it still there: then nobody waits for it, and
+        // an end to it is all that is left to do.
+        if groups().leaders.contains(&self.pid) {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            let _ = self.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_taken() {
+        let output = output(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).unwrap();
+        assert_eq!(
+            (output.status.code(), output.stdout, output.stderr),
+            (Some(3), b"out\n".into(), b"err\n".into())
+        );
+        assert!(groups().leaders.is_empty() || !is_ending());
+    }
+
+    #[test]
+    fn one_that_is_dropped_is_ended_with_what_it_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!; wait"]).stdout(Stdio::piped());
+        let mut running = spawn(&mut command).unwrap();
+        let mut grandchild = String::new();
+        let mut out = io::BufReader::new(running.child.stdout.take().unwrap());
+        io::BufRead::read_line(&mut out, &mut grandchild).unwrap();
+        drop(running);
+        // Its parent is gone: who takes its status now is not ours to know, but it ends.
+        let stat = format!("/proc/{}/stat", grandchild.trim());
+        let gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !gone() {
+            assert!(std::time::Instant::now() < end, "{stat} is there");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
