@@ -36,7 +36,7 @@ pub struct Nic<P> {
     mtu: usize,
     receive: Queue,
     transmit: Queue,
-    /// Transmit buffers in our hands; their headers stay zero (no offload) for ever.
+    /// Transmit buffers in our hands.
     free: Vec<Buffer>,
     /// Someone waits for room in the transmit queue.
     wants_room: bool,
@@ -70,7 +70,8 @@ fn mtu(transport: &mut impl Transport) -> Option<u16> {
 }
 
 impl<P: Port> Nic<P> {
-    /// Sets the device going with rings of at most `size` descriptors, a power of two.
+    /// Sets the device going with rings of at most `size` descriptors, a power of two. `mac` is
+    /// its address, if the caller has read it already.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -78,11 +79,14 @@ impl<P: Port> Nic<P> {
         mut transport: impl Transport<Port = P>,
         instance: &'static str,
         size: u16,
+        mac: Option<[u8; 6]>,
     ) -> Result<Self, SetupError> {
         let mtu = mtu(&mut transport);
         let wanted = bit::MAC | feature::EVENT_INDEX | if mtu.is_some() { bit::MTU } else { 0 };
         let agreed = negotiate(&mut transport, wanted)?;
-        let mac = address(&mut transport).ok_or(SetupError::Registers("the device has no address"))?;
+        let mac = mac
+            .or_else(|| address(&mut transport))
+            .ok_or(SetupError::Registers("the device has no address"))?;
         if mac[0] & 1 != 0 || mac == [0; 6] {
             return Err(SetupError::Registers("the device's address is not that of one host"));
         }
@@ -194,6 +198,8 @@ impl<P: Port> Frames for Nic<P> {
             return Err(FullRing);
         }
         let mut buffer = self.free.pop().ok_or(FullRing)?;
+        // No offload.
+        buffer[..HEADER].fill(0);
         let result = fill(&mut buffer[HEADER..HEADER + length]);
         self.transmit.offer(buffer, HEADER + length);
         self.counters.transmitted += 1;
@@ -271,7 +277,7 @@ mod tests {
         config.extend([0, 0, 0, 0]);
         config.extend(1400u16.to_le_bytes());
         device.set_config(&config);
-        let nic = Nic::new(MockTransport::new(device.clone()), "nic", size).unwrap();
+        let nic = Nic::new(MockTransport::new(device.clone()), "nic", size, None).unwrap();
         (nic, device)
     }
 
@@ -437,9 +443,9 @@ mod tests {
     fn a_device_without_a_usable_address_or_queue_is_refused() {
         let device = Device::new(feature::VERSION_1 | bit::MAC, &[256, 256]);
         device.set_config(&[1, 0, 0, 0, 0, 1]);
-        assert!(Nic::new(MockTransport::new(device), "nic", 16).is_err());
+        assert!(Nic::new(MockTransport::new(device), "nic", 16, None).is_err());
         let device = Device::new(feature::VERSION_1 | bit::MAC, &[256, 0]);
         device.set_config(&MAC);
-        assert_eq!(Nic::new(MockTransport::new(device), "nic", 16).map(drop), Err(SetupError::NoQueue));
+        assert_eq!(Nic::new(MockTransport::new(device), "nic", 16, None).map(drop), Err(SetupError::NoQueue));
     }
 }

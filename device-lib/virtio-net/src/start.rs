@@ -38,6 +38,6 @@ pub async fn start(cx: &Context, options: &'static Options) -> Result<Nic<Machin
         }
     };
     let size = u16::try_from(options.queue_size).unwrap_or(256);
-    Nic::new(transport, cx.instance(), size)
+    Nic::new(transport, cx.instance(), size, options.mac)
         .map_err(|error| cx.error(format!("virtio network device: {error}")))
 }

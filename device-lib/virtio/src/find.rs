@@ -142,10 +142,10 @@ impl Transport for MachineTransport {
         either!(self, transport => transport.config_generation())
     }
 
-    fn into_port(self) -> Result<MachinePort, SetupError> {
+    fn start(self, status: u8) -> Result<MachinePort, SetupError> {
         match self {
-            Self::Mmio(transport) => transport.into_port().map(MachinePort::Mmio),
-            Self::Pci(transport) => transport.into_port().map(MachinePort::Pci),
+            Self::Mmio(transport) => transport.start(status).map(MachinePort::Mmio),
+            Self::Pci(transport) => transport.start(status).map(MachinePort::Pci),
         }
     }
 }

@@ -26,7 +26,7 @@ impl Shared {
     /// At least `len` bytes, or `None` if `len` is 0 or memory is short.
     #[must_use]
     pub fn new(len: usize) -> Option<Shared> {
-        let (base, address) = allocate(len)?;
+        let (base, address) = allocate(len, Content::Zeroed)?;
         Some(Shared { base, len, address })
     }
 
@@ -111,11 +111,12 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// `count` zeroed buffers of `capacity` bytes each, one after the other, with ids from 0;
-    /// `None` if memory is short.
+    /// `count` buffers of `capacity` bytes each, one after the other, with ids from 0; `None` if
+    /// memory is short. They hold whatever the memory held: touching their pages would take
+    /// milliseconds of boot.
     #[must_use]
     pub(crate) fn allocate(count: u16, capacity: usize) -> Option<Vec<Buffer>> {
-        let (base, address) = allocate(capacity.checked_mul(usize::from(count))?)?;
+        let (base, address) = allocate(capacity.checked_mul(usize::from(count))?, Content::Any)?;
         let mut buffers = Vec::new();
         buffers.try_reserve_exact(usize::from(count)).ok()?;
         buffers.extend((0..count).map(|id| {
@@ -159,23 +160,38 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Zeroed, page-aligned memory that is never freed, and its address for the device.
+/// What fresh memory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Zeroed,
+    Any,
+}
+
+/// Page-aligned memory that is never freed, and its address for the device.
 #[cfg(unik_machine)]
-fn allocate(len: usize) -> Option<(NonNull<u8>, u64)> {
+fn allocate(len: usize, content: Content) -> Option<(NonNull<u8>, u64)> {
+    use unik::platform::machine::device::Dma;
     // `Dma` isn't freed when dropped.
-    let memory = unik::platform::machine::device::Dma::new(len)?;
+    let memory = match content {
+        Content::Zeroed => Dma::new(len)?,
+        Content::Any => Dma::unzeroed(len)?,
+    };
     Some((memory.as_ptr(), memory.phys()))
 }
 
 /// As on the machine, but from the host's heap: the "device" of a test is in this process.
 #[cfg(not(unik_machine))]
-fn allocate(len: usize) -> Option<(NonNull<u8>, u64)> {
+fn allocate(len: usize, content: Content) -> Option<(NonNull<u8>, u64)> {
     let layout = core::alloc::Layout::from_size_align(len, PAGE).ok()?;
     if len == 0 {
         return None;
     }
     // SAFETY: the layout isn't empty.
     let base = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })?;
+    if content == Content::Any {
+        // SAFETY: just allocated. What a driver takes to be zero, its tests then find.
+        unsafe { base.write_bytes(0xa5, len) };
+    }
     Some((base, base.as_ptr().expose_provenance() as u64))
 }
 

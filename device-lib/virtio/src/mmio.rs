@@ -38,6 +38,9 @@ const MAGIC: u32 = 0x7472_6976;
 pub(crate) struct MmioTransport {
     registers: Mapped,
     gsi: u32,
+    offered: Option<u64>,
+    /// The queue that the device has selected.
+    selected: Option<u16>,
 }
 
 impl MmioTransport {
@@ -58,11 +61,19 @@ impl MmioTransport {
         if registers.read::<u32>(register::VERSION) != 2 {
             return Err(SetupError::Legacy);
         }
-        Ok(Some((MmioTransport { registers, gsi: window.gsi }, id)))
+        Ok(Some((MmioTransport { registers, gsi: window.gsi, offered: None, selected: None }, id)))
     }
 
     fn write(&self, offset: usize, value: u32) {
         self.registers.write(offset, value);
+    }
+
+    /// Selects queue `index` for the registers of one queue.
+    fn select(&mut self, index: u16) {
+        if self.selected != Some(index) {
+            self.write(register::QUEUE_SELECT, u32::from(index));
+            self.selected = Some(index);
+        }
     }
 
     fn write_address(&self, offset: usize, address: u64) {
@@ -75,11 +86,16 @@ impl Transport for MmioTransport {
     type Port = MmioPort;
 
     fn features(&mut self) -> u64 {
+        if let Some(offered) = self.offered {
+            return offered;
+        }
         let half = |index: u32| {
             self.write(register::DEVICE_FEATURES_SELECT, index);
             u64::from(self.registers.read::<u32>(register::DEVICE_FEATURES))
         };
-        half(0) | half(1) << 32
+        let offered = half(0) | half(1) << 32;
+        self.offered = Some(offered);
+        offered
     }
 
     fn set_features(&mut self, features: u64) {
@@ -98,16 +114,14 @@ impl Transport for MmioTransport {
     }
 
     fn queue_limit(&mut self, index: u16) -> u16 {
-        self.write(register::QUEUE_SELECT, u32::from(index));
+        self.select(index);
         let limit = self.registers.read::<u32>(register::QUEUE_SIZE_MAX);
         u16::try_from(limit).unwrap_or(1 << 15)
     }
 
     fn set_queue(&mut self, index: u16, size: u16, at: RingAddresses) -> Result<(), SetupError> {
-        self.write(register::QUEUE_SELECT, u32::from(index));
-        if self.registers.read::<u32>(register::QUEUE_READY) != 0 {
-            return Err(SetupError::Registers("the device's queue is in use after its reset"));
-        }
+        // That it isn't in use needn't be asked (section 4.2.3.2, step 2): the reset saw to it.
+        self.select(index);
         self.write(register::QUEUE_SIZE, u32::from(size));
         self.write_address(register::QUEUE_DESCRIPTORS, at.descriptors);
         self.write_address(register::QUEUE_DRIVER, at.available);
@@ -125,11 +139,11 @@ impl Transport for MmioTransport {
         self.registers.read(register::CONFIG_GENERATION)
     }
 
-    fn into_port(self) -> Result<MmioPort, SetupError> {
+    fn start(mut self, status: u8) -> Result<MmioPort, SetupError> {
+        // While the line is low: the reset cleared its causes, and there are none up to here.
         let interrupt = Interrupt::from_gsi(self.gsi, Trigger::Edge)
             .map_err(|_| SetupError::Machine("the device's interrupt line can't be routed"))?;
-        // What came before the line was routed left it high, and an edge would never come.
-        self.write(register::INTERRUPT_ACKNOWLEDGE, 3);
+        self.set_status(status);
         Ok(MmioPort { registers: self.registers, interrupt })
     }
 }

@@ -284,7 +284,8 @@ impl Transport for MockTransport {
         0
     }
 
-    fn into_port(self) -> Result<MockPort, SetupError> {
+    fn start(mut self, status: u8) -> Result<MockPort, SetupError> {
+        self.set_status(status);
         Ok(MockPort(self.0))
     }
 }

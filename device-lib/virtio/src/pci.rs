@@ -54,6 +54,11 @@ pub(crate) struct PciTransport {
     notify: Mapped,
     notify_multiplier: usize,
     msix: MsiX,
+    offered: Option<u64>,
+    /// How many queues the device has, once asked.
+    queues: Option<u16>,
+    /// The queue that the device has selected.
+    selected: Option<u16>,
     bells: Vec<usize>,
     interrupts: Vec<Interrupt>,
 }
@@ -110,10 +115,21 @@ impl PciTransport {
             msix: function
                 .msix()
                 .map_err(|_| SetupError::Machine("the PCI function has no usable MSI-X table"))?,
+            offered: None,
+            queues: None,
+            selected: None,
             bells: Vec::new(),
             interrupts: Vec::new(),
         };
         Ok(transport)
+    }
+
+    /// Selects queue `index` for the registers of one queue.
+    fn select(&mut self, index: u16) {
+        if self.selected != Some(index) {
+            self.common.write(common::QUEUE_SELECT, index);
+            self.selected = Some(index);
+        }
     }
 
     fn write_address(&self, offset: usize, address: u64) {
@@ -140,11 +156,16 @@ impl Transport for PciTransport {
     type Port = PciPort;
 
     fn features(&mut self) -> u64 {
+        if let Some(offered) = self.offered {
+            return offered;
+        }
         let half = |index: u32| {
             self.common.write(common::DEVICE_FEATURE_SELECT, index);
             u64::from(self.common.read::<u32>(common::DEVICE_FEATURE))
         };
-        half(0) | half(1) << 32
+        let offered = half(0) | half(1) << 32;
+        self.offered = Some(offered);
+        offered
     }
 
     fn set_features(&mut self, features: u64) {
@@ -163,10 +184,10 @@ impl Transport for PciTransport {
     }
 
     fn queue_limit(&mut self, index: u16) -> u16 {
-        if index >= self.common.read(common::QUEUES) {
+        if index >= *self.queues.get_or_insert_with(|| self.common.read(common::QUEUES)) {
             return 0;
         }
-        self.common.write(common::QUEUE_SELECT, index);
+        self.select(index);
         self.common.read(common::QUEUE_SIZE)
     }
 
@@ -175,8 +196,10 @@ impl Transport for PciTransport {
         if usize::from(index) != self.bells.len() {
             return Err(SetupError::NoQueue);
         }
-        self.common.write(common::CONFIG_VECTOR, NO_VECTOR);
-        self.common.write(common::QUEUE_SELECT, index);
+        if index == 0 {
+            self.common.write(common::CONFIG_VECTOR, NO_VECTOR);
+        }
+        self.select(index);
         let bell = usize::from(self.common.read::<u16>(common::QUEUE_NOTIFY_OFFSET))
             .checked_mul(self.notify_multiplier)
             .filter(|bell| bell + 2 <= self.notify.len() && bell.is_multiple_of(2))
@@ -210,7 +233,8 @@ impl Transport for PciTransport {
         u32::from(self.common.read::<u8>(common::GENERATION))
     }
 
-    fn into_port(self) -> Result<PciPort, SetupError> {
+    fn start(mut self, status: u8) -> Result<PciPort, SetupError> {
+        self.set_status(status);
         Ok(PciPort { notify: self.notify, bells: self.bells, interrupts: self.interrupts })
     }
 }

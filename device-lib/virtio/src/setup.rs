@@ -13,6 +13,8 @@ mod status {
     pub const DRIVER_OK: u8 = 4;
     pub const FEATURES_OK: u8 = 8;
     pub const FAILED: u8 = 128;
+    /// What [`negotiate`](super::negotiate) leaves.
+    pub const NEGOTIATED: u8 = ACKNOWLEDGE | DRIVER | FEATURES_OK;
 }
 
 /// How often the status is read until a reset must be over.
@@ -23,7 +25,8 @@ pub trait Transport {
     /// What remains of it when the device runs.
     type Port: Port;
 
-    /// The features that the device offers.
+    /// The features that the device offers. Asks the device once: every access to a register
+    /// is an exit from the machine.
     fn features(&mut self) -> u64;
 
     /// Tells the device which features the driver takes.
@@ -35,7 +38,8 @@ pub trait Transport {
     /// Writes the device status; 0 resets the device.
     fn set_status(&mut self, status: u8);
 
-    /// The most descriptors that queue `index` can have; 0 if there is no such queue.
+    /// The most descriptors that queue `index` can have; 0 if there is no such queue. Selects
+    /// the queue, for a [`set_queue`](Self::set_queue) that follows.
     fn queue_limit(&mut self, index: u16) -> u16;
 
     /// Tells the device where queue `index` is, gives it an interrupt, and enables it.
@@ -50,11 +54,13 @@ pub trait Transport {
     /// A value that changes whenever the configuration does (section 2.5).
     fn config_generation(&mut self) -> u32;
 
-    /// What is needed while the device runs.
+    /// Routes what interrupts aren't routed yet, then writes `status`, which sets the device
+    /// running: in this order, so that no interrupt comes before there is a way for it. Gives
+    /// what is needed while the device runs.
     ///
     /// # Errors
     /// [`SetupError`].
-    fn into_port(self) -> Result<Self::Port, SetupError>;
+    fn start(self, status: u8) -> Result<Self::Port, SetupError>;
 
     /// A consistent copy of `N` bytes of configuration at `offset` (section 2.5.3).
     fn config_bytes<const N: usize>(&mut self, offset: usize) -> [u8; N] {
@@ -72,17 +78,15 @@ pub trait Transport {
         bytes
     }
 
-    /// Sets the device running (3.1.1, step 8).
+    /// Sets a device running with which features were [negotiated](negotiate) (3.1.1, step 8).
     ///
     /// # Errors
     /// [`SetupError`].
-    fn activate(mut self) -> Result<Self::Port, SetupError>
+    fn activate(self) -> Result<Self::Port, SetupError>
     where
         Self: Sized,
     {
-        let status = self.status();
-        self.set_status(status | status::DRIVER_OK);
-        self.into_port()
+        self.start(status::NEGOTIATED | status::DRIVER_OK)
     }
 }
 
@@ -106,6 +110,7 @@ pub fn negotiate(transport: &mut impl Transport, wanted: u64) -> Result<u64, Set
     if !(0..RESET_ATTEMPTS).any(|_| transport.status() == 0) {
         return Err(SetupError::NoReset);
     }
+    // One after the other: Firecracker refuses both at once.
     transport.set_status(status::ACKNOWLEDGE);
     transport.set_status(status::ACKNOWLEDGE | status::DRIVER);
     let offered = transport.features();
@@ -115,7 +120,7 @@ pub fn negotiate(transport: &mut impl Transport, wanted: u64) -> Result<u64, Set
     }
     let agreed = offered & (wanted | feature::VERSION_1);
     transport.set_features(agreed);
-    transport.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
+    transport.set_status(status::NEGOTIATED);
     if transport.status() & status::FEATURES_OK == 0 {
         transport.set_status(status::FAILED);
         return Err(SetupError::Features);

@@ -209,8 +209,8 @@ impl Mapped {
     }
 }
 
-/// Zeroed memory that a device may read and write: whole pages, physically contiguous, at a
-/// virtual address that equals the physical one.
+/// Memory that a device may read and write: whole pages, physically contiguous, at a virtual
+/// address that equals the physical one.
 ///
 /// It isn't freed when dropped, because the device may still hold its address: see
 /// [`Dma::free`].
@@ -224,7 +224,8 @@ pub struct Dma {
 pub const PAGE_SIZE: usize = 4096;
 
 impl Dma {
-    /// At least `len` bytes, rounded up to pages; `None` if `len` is 0 or memory is short.
+    /// At least `len` bytes, rounded up to pages, zeroed; `None` if `len` is 0 or memory is
+    /// short.
     #[must_use]
     pub fn new(len: usize) -> Option<Dma> {
         let pages = len.div_ceil(PAGE_SIZE);
@@ -232,6 +233,22 @@ impl Dma {
         // SAFETY: `layout` gives a layout of non-zero size.
         let base = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })?;
         Some(Dma { base, pages })
+    }
+
+    /// As [`new`](Self::new), but with whatever the memory held: for buffers that the device,
+    /// or the driver, writes before anyone reads them. Doesn't touch the pages, which is
+    /// expensive the first time.
+    #[must_use]
+    pub fn unzeroed(len: usize) -> Option<Dma> {
+        let pages = len.div_ceil(PAGE_SIZE);
+        let layout = Dma::layout(pages)?;
+        // SAFETY: `layout` gives a layout of non-zero size.
+        let mut base = NonNull::new(unsafe { alloc::alloc::alloc(layout) })?.as_ptr();
+        // SAFETY: no instruction at all. To the compiler it may write all that the pointer
+        // reaches, as a device will: from here on the bytes are initialised, with values that
+        // nobody knows, and references to them may be made.
+        unsafe { core::arch::asm!("/* {0} */", inout(reg) base, options(nostack, preserves_flags)) };
+        Some(Dma { base: NonNull::new(base)?, pages })
     }
 
     fn layout(pages: usize) -> Option<Layout> {
