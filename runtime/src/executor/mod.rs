@@ -24,6 +24,7 @@ mod tasks;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::task::Wake;
 use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
@@ -108,6 +109,13 @@ pub fn spawn_background(name: &'static str, task: impl Future<Output = ()> + 'st
 /// Ends the appliance after the current task's turn, whatever else is running.
 pub fn end(ending: Ending) {
     with(|executor| executor.ending.set(Some(ending)));
+}
+
+/// Gives the background tasks that are ready two turns before the caller, the wiring, does
+/// something slow: one in which a network takes what came, one in which it sends its answers.
+#[cfg_attr(not(unik_machine), allow(dead_code, reason = "a process has nothing slow to do"))]
+pub(crate) fn run_background() {
+    with(|executor| executor.run_background(2));
 }
 
 /// The name of the task that is running, if one is: for crash records.
@@ -254,6 +262,24 @@ impl Executor {
         }
     }
 
+    /// Polls every background task that is ready, up to `turns` times; the others stay ready,
+    /// in their order.
+    fn run_background(&self, turns: usize) {
+        let (current, budget) = (self.current.get(), self.budget.get());
+        for _ in 0..turns {
+            for header in self.queue.take() {
+                if self.tasks.borrow_mut().find(&header).is_some_and(|task| task.background) {
+                    self.poll_task(&header);
+                } else {
+                    header.begin_poll();
+                    header.wake_by_ref();
+                }
+            }
+        }
+        self.current.set(current);
+        self.budget.set(budget);
+    }
+
     fn poll_task(&self, header: &Arc<Header>) {
         // The future leaves its slot meanwhile, so that the task can spawn others.
         let taken =
@@ -317,6 +343,31 @@ mod tests {
         fn drop(&mut self) {
             self.0.set(self.0.get() + 1);
         }
+    }
+
+    #[test]
+    fn background_tasks_can_have_turns_before_the_others() {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let says = |what: &'static str| {
+            let order = Rc::clone(&order);
+            async move {
+                for _ in 0..3 {
+                    order.borrow_mut().push(what);
+                    yield_now().await;
+                }
+            }
+        };
+        block_on(async {
+            spawn("service", says("service"));
+            spawn_background("driver", says("driver"));
+            run_background();
+            assert_eq!(*order.borrow(), ["driver", "driver"]);
+            assert_eq!(current_task(), None);
+            order.borrow_mut().push("main");
+            yield_now().await;
+            yield_now().await;
+        });
+        assert_eq!(order.borrow()[..5], ["driver", "driver", "main", "service", "driver"]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod pci;
 mod windows;
 
 use super::{Ending, NoEntropy};
-use crate::start;
+use crate::{executor, start};
 
 pub use clock::{BootTimes, boot_times};
 pub use exit::exit;
@@ -172,8 +172,10 @@ pub fn seal() {
 
 /// Tells the monitor that the services answer, by a line on the console.
 pub fn ready() {
-    // Before it is printed: a serial port is slow.
     let ready = now();
+    // A serial port is slow: a millisecond for the line, where virtualisation is nested. Who
+    // waits for a network already is answered first.
+    executor::run_background();
     start::print_ready();
     // Not `debug`: what the network says of its first answer would come later by this line.
     log::trace!("boot: main after {} us, ready after {} us", boot_times().entry_to_main_us(), ready / 1000);
