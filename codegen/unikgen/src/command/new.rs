@@ -83,7 +83,17 @@ fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Resul
     // Ours come with what a fresh folder has; a `.gitignore` of theirs stays theirs.
     let is_optional = |path: &Path| path.file_name().is_some_and(|name| name == ".gitignore");
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists() && !is_optional(path)) {
-        return Err(exit::usage(format!("`{}` is there already; nothing was written", path.display())));
+        // A crate that is there isn't ours to change, but it takes little to join.
+        let join = if template == Template::Service {
+            format!(
+                "; to make a crate of yours an appliance, write {name}.unik (unikgen init makes one), \
+                 begin its src/main.rs with #![cfg_attr(unik_machine, no_std, no_main)] and \
+                 unik::appliance!(\"{name}.unik\"); and: unikgen run"
+            )
+        } else {
+            String::new()
+        };
+        return Err(exit::usage(format!("`{}` is there already; nothing was written{join}", path.display())));
     }
     for (path, text) in &files {
         if path.exists() {
