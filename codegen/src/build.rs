@@ -1,5 +1,6 @@
 //! Plan → crate → image.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,10 @@ use unik_dsl::source::SourceMap;
 use crate::cache::{self, Cache, Sources};
 use crate::cargo::{Build, Cargo};
 use crate::expand::{Expansion, expand};
+use crate::foreign::Foreign;
 use crate::host::BakedSet;
 use crate::image::{self, Report};
+use crate::manifest::Places;
 use crate::note::DeviceManifest;
 use crate::{Error, format, manifest, template};
 
@@ -94,11 +97,16 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
         progress(Progress::Unpacking);
     }
     let own = job.cache.sources(job.own)?;
-    let package = manifest::package_name(job.plan, &expansion);
-    let work = job.cache.work(&package);
+    let foreign = Foreign::of(job.plan)?;
+    let package = manifest::package_name(job.plan, &expansion, foreign.as_ref().map(Foreign::hash));
+    let work = match &job.user {
+        None => job.cache.work(&package),
+        // Two crates may have one appliance, and differ in what is around it.
+        Some(user) => job.cache.work(&format!("{package}-{}", cache::path_hash(&user.folder))),
+    };
     let (folder, binary, target) = match &job.user {
         None => {
-            write_crate(job, &expansion, &own, &work)?;
+            write_crate(job, &expansion, &package, &own, foreign.as_ref(), &work)?;
             (work.clone(), package, job.cache.target())
         }
         Some(user) => {
@@ -173,17 +181,25 @@ fn finish(job: &Job, expansion: &Expansion, work: &Path, executable: PathBuf) ->
 }
 
 /// Writes the generated crate into `folder`. `own` holds unik's own sources.
-fn write_crate(job: &Job, expansion: &Expansion, own: &Path, folder: &Path) -> Result<(), Error> {
+fn write_crate(
+    job: &Job,
+    expansion: &Expansion,
+    package: &str,
+    own: &Path,
+    foreign: Option<&Foreign>,
+    folder: &Path,
+) -> Result<(), Error> {
     // Cargo names a crate inside the workspace by its path in there, one outside by its
     // absolute path, and the name goes into every symbol: with the sources inside, the same
     // plan makes the same image wherever the cache is. Their version is in the path, so that
     // crates of two versions are two for the shared target folder.
     let own_here = own_name(job.own);
-    let link = folder.join(&own_here);
-    if !link.exists() {
-        let fail = |source| Error::Io { path: link.clone(), source };
-        fs::create_dir_all(folder).map_err(fail)?;
-        std::os::unix::fs::symlink(own, &link).map_err(fail)?;
+    link(&folder.join(&own_here), own)?;
+    let mut places = Places { own: own_here.clone(), crates: BTreeMap::new(), apart: vec![own_here.clone()] };
+    if let Some(foreign) = foreign {
+        link(&folder.join(foreign.link()), foreign.above())?;
+        places.crates = foreign.places();
+        places.apart.push(foreign.link());
     }
     let lock = folder.join("Cargo.lock");
     if !lock.exists() {
@@ -192,14 +208,28 @@ fn write_crate(job: &Job, expansion: &Expansion, own: &Path, folder: &Path) -> R
         let bytes = fs::read(&path).map_err(|source| Error::Io { path, source })?;
         cache::write(&lock, &bytes)?;
     }
-    for (path, bytes) in crate_files(job.plan, job.sources, job.baked, expansion, &own_here)? {
+    for (path, bytes) in crate_files(job.plan, job.sources, job.baked, expansion, package, &places)? {
         cache::write_changed(&folder.join(path), &bytes)?;
     }
     Ok(())
 }
 
-/// The files of the generated crate: path → bytes. `own` is the folder of unik's own
-/// sources, as seen from the crate.
+/// Makes a link that leads to `to`, whatever is there.
+fn link(at: &Path, to: &Path) -> Result<(), Error> {
+    if fs::read_link(at).is_ok_and(|old| old == to) {
+        return Ok(());
+    }
+    let fail = |source| Error::Io { path: at.into(), source };
+    if let Some(folder) = at.parent() {
+        fs::create_dir_all(folder).map_err(fail)?;
+    }
+    match fs::remove_file(at) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => std::os::unix::fs::symlink(to, at).map_err(fail),
+    }
+}
+
+/// The files of the generated crate with the name `package`: path → bytes.
 ///
 /// # Errors
 /// [`Error::Expand`], when what a host half made is no Rust.
@@ -208,10 +238,11 @@ pub fn crate_files(
     sources: &SourceMap,
     baked: &BakedSet,
     expansion: &Expansion,
-    own: &Path,
+    package: &str,
+    places: &Places,
 ) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
     let mut files = vec![
-        (PathBuf::from("Cargo.toml"), manifest::cargo_toml(plan, baked, expansion, own).into_bytes()),
+        (PathBuf::from("Cargo.toml"), manifest::cargo_toml(plan, baked, package, places).into_bytes()),
         (PathBuf::from("src/main.rs"), format::source(plan, sources, expansion)?.into_bytes()),
         (PathBuf::from("run.sh"), run_script(plan).into_bytes()),
     ];

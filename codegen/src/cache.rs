@@ -50,10 +50,21 @@ impl Sources {
     }
 }
 
+/// The SHA-256 of `bytes`, in hexadecimal.
+#[must_use]
+pub fn hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// The first 12 hexadecimal digits of the SHA-256 of `bytes`.
 #[must_use]
 pub fn short_hash(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..6])
+}
+
+/// Names a folder by its path, which may be longer than a file name may be.
+pub(crate) fn path_hash(folder: &Path) -> String {
+    short_hash(folder.as_os_str().as_encoded_bytes())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -136,7 +147,7 @@ impl Cache {
     /// The target folder of the crate in `folder`, which is the user's own.
     #[must_use]
     pub fn user_target(&self, folder: &Path) -> PathBuf {
-        self.root.join("user").join(short_hash(folder.as_os_str().as_encoded_bytes()))
+        self.root.join("user").join(path_hash(folder))
     }
 
     /// Waits until no other build runs. `waiting` is called once when there is one.
@@ -275,6 +286,31 @@ pub(crate) fn write_changed(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     write(path, bytes)
+}
+
+/// Adds names and contents of the files in `folder` to `hash`, but for what cargo makes and
+/// what is hidden.
+pub(crate) fn hash_folder(folder: &Path, hash: &mut Sha256) -> Result<(), Error> {
+    let fail = |source| Error::Io { path: folder.into(), source };
+    let mut entries = fs::read_dir(folder).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (name, path) = (entry.file_name(), entry.path());
+        if name == "target" || name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        hash.update(name.as_encoded_bytes());
+        hash.update([0]);
+        // Of the entry itself: a link to a folder above would lead round and round.
+        if entry.file_type().map_err(fail)?.is_dir() {
+            hash_folder(&path, hash)?;
+        } else if path.is_file() {
+            let bytes = fs::read(&path).map_err(|source| Error::Io { path, source })?;
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(&bytes);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use unik_catalogue::{Kind, Target, Type, Value, rust_name, shape};
 use unik_dsl::plan::{EdgeKind, Node, Plan};
 
 use crate::host::BakedSet;
+use crate::manifest::From;
 use crate::note;
 
 /// The generated Rust of one appliance, on one target.
@@ -295,7 +296,13 @@ fn hash(plan: &Plan, baked: &BakedSet, wire: &TokenStream, blobs: &BTreeMap<Path
     // Not by `to_string`: the compiler, which the macro door runs in, puts spaces elsewhere.
     add_tokens(wire.clone(), &mut add);
     for dependency in crate::manifest::dependencies(plan, baked) {
-        add(format!("{dependency:?}").as_bytes());
+        add(dependency.package.as_bytes());
+        add(format!("{:?} {:?}", dependency.alias, dependency.features).as_bytes());
+        match dependency.from {
+            // Where it lies isn't what it is.
+            From::Path(_) => add(b"path"),
+            from => add(format!("{from:?}").as_bytes()),
+        }
     }
     for (path, bytes) in blobs {
         add(path.to_string_lossy().as_bytes());

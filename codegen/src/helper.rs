@@ -82,7 +82,7 @@ impl Workshop<'_> {
             hash.update(text);
             hash.update([0]);
         }
-        hash_folder(&component.package.folder, &mut hash)?;
+        cache::hash_folder(&component.package.folder, &mut hash)?;
         let key = cache::hex(&hash.finalize()[..6]);
         let folder = self.cache.helper(&key);
         let program = folder.join("helper");
@@ -178,31 +178,6 @@ struct View {
     host_package: String,
 }
 
-/// Adds names and contents of the files in `folder` to `hash`, but for what cargo makes and
-/// what is hidden.
-fn hash_folder(folder: &Path, hash: &mut Sha256) -> Result<(), Error> {
-    let fail = |source| Error::Io { path: folder.into(), source };
-    let mut entries = fs::read_dir(folder).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let (name, path) = (entry.file_name(), entry.path());
-        if name == "target" || name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        hash.update(name.as_encoded_bytes());
-        hash.update([0]);
-        // Of the entry itself: a link to a folder above would lead round and round.
-        if entry.file_type().map_err(fail)?.is_dir() {
-            hash_folder(&path, hash)?;
-        } else if path.is_file() {
-            let bytes = fs::read(&path).map_err(|source| Error::Io { path, source })?;
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(&bytes);
-        }
-    }
-    Ok(())
-}
-
 /// A host half in a process of its own.
 struct Helper {
     component: String,
@@ -265,7 +240,7 @@ mod tests {
 
     fn hash_of(folder: &Path) -> Vec<u8> {
         let mut hash = Sha256::new();
-        hash_folder(folder, &mut hash).unwrap();
+        cache::hash_folder(folder, &mut hash).unwrap();
         hash.finalize().to_vec()
     }
 

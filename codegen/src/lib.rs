@@ -7,6 +7,7 @@
 //! | | [`expand`](mod@expand) | plan → Rust tokens: the one function behind both doors |
 //! | | [`manifest`] | plan → dependencies and features → `Cargo.toml` |
 //! | | [`format`](mod@format) | tokens → text for people |
+//! | | [`foreign`] | crates of third parties, as a generated crate sees them |
 //! | image | [`build`](mod@build) | crate → cargo → image, in a [`cache`] |
 //! | | [`children`] | the programs that a build runs, and their end |
 //! | | [`image`] | reads the image back: checks, strips, reports, symbolises |
@@ -29,6 +30,8 @@ pub mod door;
 #[cfg(feature = "image")]
 mod error;
 pub mod expand;
+#[cfg(feature = "image")]
+pub mod foreign;
 pub mod format;
 #[cfg(feature = "image")]
 pub mod helper;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use unik_catalogue::Target;
 use unik_dsl::plan::{CrateSource, Plan};
 
@@ -108,10 +109,15 @@ fn from_source(source: &CrateSource) -> From {
 }
 
 /// The name of the generated package. Two appliances of one name have two of these, so
-/// that cargo never takes one for the other in a shared target folder.
+/// that cargo never takes one for the other in a shared target folder. It goes into the
+/// image's symbols: so it is made of what the appliance is, not of where its file is.
 #[must_use]
-pub fn package_name(plan: &Plan, expansion: &Expansion) -> String {
-    let hash: String = expansion.hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+pub fn package_name(plan: &Plan, expansion: &Expansion, foreign: Option<&[u8; 32]>) -> String {
+    let mut hash = expansion.hash;
+    if let Some(foreign) = foreign {
+        hash = Sha256::new().chain_update(hash).chain_update(foreign).finalize().into();
+    }
+    let hash: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("unik-{}-{hash}", plan.appliance)
 }
 
@@ -121,7 +127,7 @@ struct View {
     appliance: String,
     dependencies: Vec<Line>,
     patches: Vec<Line>,
-    own: String,
+    exclude: String,
     machine: bool,
 }
 
@@ -131,12 +137,23 @@ struct Line {
     value: String,
 }
 
-/// The text of the generated `Cargo.toml`. `own` is the folder of unik's own sources, as
-/// seen from the generated crate.
+/// Where a generated crate finds what it is made of, as seen from its own folder.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// The folder of unik's own sources.
+    pub own: PathBuf,
+    /// The folders of crates that the plan names, where they aren't used by their own path.
+    pub crates: BTreeMap<PathBuf, PathBuf>,
+    /// Folders inside that of the generated crate that are no part of its workspace.
+    pub apart: Vec<PathBuf>,
+}
+
+/// The text of the `Cargo.toml` of a generated crate with the name `package`.
 #[must_use]
-pub fn cargo_toml(plan: &Plan, baked: &BakedSet, expansion: &Expansion, own: &Path) -> String {
+pub fn cargo_toml(plan: &Plan, baked: &BakedSet, package: &str, places: &Places) -> String {
     let dependencies = dependencies(plan, baked);
-    let mut lines: Vec<Line> = dependencies.iter().map(|dependency| line(dependency, own)).collect();
+    let own = &places.own;
+    let mut lines: Vec<Line> = dependencies.iter().map(|dependency| line(dependency, places)).collect();
     let patches = patches(&dependencies)
         .map(|(package, folder)| Line {
             key: package.into(),
@@ -148,11 +165,11 @@ pub fn cargo_toml(plan: &Plan, baked: &BakedSet, expansion: &Expansion, own: &Pa
     template::render(
         template::CARGO_TOML,
         &View {
-            package: package_name(plan, expansion),
+            package: package.into(),
             appliance: plan.appliance.clone(),
             dependencies: lines,
             patches,
-            own: text(own),
+            exclude: places.apart.iter().map(|path| text(path)).collect::<Vec<_>>().join(", "),
             machine: plan.target == Target::Machine,
         },
     )
@@ -174,11 +191,14 @@ fn text(path: &Path) -> String {
     toml::Value::String(path.to_string_lossy().into_owned()).to_string()
 }
 
-fn line(dependency: &Dependency, own: &Path) -> Line {
+fn line(dependency: &Dependency, places: &Places) -> Line {
     let text = |text: &str| toml::Value::String(text.into()).to_string();
     let mut parts = match &dependency.from {
-        From::Own(folder) => vec![format!("path = {}", text(&own.join(folder).to_string_lossy()))],
-        From::Path(folder) => vec![format!("path = {}", text(&folder.to_string_lossy()))],
+        From::Own(folder) => vec![format!("path = {}", text(&places.own.join(folder).to_string_lossy()))],
+        From::Path(folder) => {
+            let folder = places.crates.get(folder).unwrap_or(folder);
+            vec![format!("path = {}", text(&folder.to_string_lossy()))]
+        }
         From::Git { url, revision } => vec![format!("git = {}, rev = {}", text(url), text(revision))],
         From::Registry(version) => vec![format!("version = {}", text(version))],
     };

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use unik_catalogue::Target;
 use unik_codegen::build::crate_files;
 use unik_codegen::expand;
+use unik_codegen::manifest::{self, Places};
 
 #[test]
 fn generated_crates() {
@@ -22,12 +23,15 @@ fn generated_crates() {
             let planned = common::plan(&case.join("in.unik"), target)
                 .unwrap_or_else(|text| panic!("{}\n{text}", case.display()));
             let expansion = expand(&planned.plan, &planned.baked).unwrap();
+            let own = PathBuf::from("unik-VERSION");
+            let places = Places { apart: vec![own.clone()], own, ..Places::default() };
             let files = crate_files(
                 &planned.plan,
                 &planned.sources,
                 &planned.baked,
                 &expansion,
-                Path::new("unik-VERSION"),
+                &manifest::package_name(&planned.plan, &expansion, None),
+                &places,
             )
             .unwrap();
             for (path, bytes) in files {

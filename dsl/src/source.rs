@@ -65,6 +65,17 @@ impl SourceMap {
     pub fn short(&self, place: Place) -> String {
         self.position(place).map_or_else(String::new, |(path, line, _)| format!("{}:{line}", path.display()))
     }
+
+    /// As [`short`](Self::short), but as seen from the folder of the first text, the `.unik`
+    /// file itself: so it says the same in whatever folder that is.
+    #[must_use]
+    pub fn from_first(&self, place: Place) -> String {
+        let first = self.sources.first().and_then(|source| source.path.parent());
+        self.position(place).map_or_else(String::new, |(path, line, _)| {
+            let path = first.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
+            format!("{}:{line}", path.display())
+        })
+    }
 }
 
 impl Source {
@@ -109,6 +120,16 @@ mod tests {
         assert_eq!(map.text(place), "x");
         assert_eq!(map.position(place), Some((Path::new("a.unik"), 2, 3)));
         assert_eq!(map.short(place), "a.unik:2");
+    }
+
+    #[test]
+    fn places_as_seen_from_the_first_text() {
+        let mut map = SourceMap::default();
+        for path in ["a/b/site.unik", "a/b/../base.unik", "/etc/common.unik"] {
+            map.add(path, "unik 1\n");
+        }
+        let named = |source| map.from_first(Place { source, start: 0, end: 0 });
+        assert_eq!([0, 1, 2].map(named), ["site.unik:1", "../base.unik:1", "/etc/common.unik:1"]);
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn nodes(plan: &Plan, sources: &SourceMap) -> Vec<NodeEntry> {
                 package: node.component.package.name.clone(),
                 part: matches!(node.role, Role::Part { .. }),
                 place: match node.origin {
-                    Origin::Declared(place) => Some(sources.short(place)),
+                    Origin::Declared(place) => Some(sources.from_first(place)),
                     Origin::Implied => None,
                 },
                 line: match node.origin {

@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use unik_catalogue::{Component, Target};
 use unik_codegen::build::{Built as Made, Job, Progress, UserCrate};
+use unik_codegen::foreign::Foreign;
 use unik_codegen::helper::Workshop;
 use unik_codegen::image::{self, Report};
+use unik_codegen::manifest::Places;
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
 use unik_dsl::Analysis;
 
@@ -91,9 +93,10 @@ pub fn expand(checked: &Checked) -> anyhow::Result<String> {
 /// # Errors
 /// As [`expand`].
 pub fn manifest(checked: &Checked) -> anyhow::Result<String> {
-    let expansion = unik_codegen::expand(&checked.plan, &checked.baked)?;
     let own = cache()?.sources(&own_sources()).map_err(with_code)?;
-    Ok(unik_codegen::manifest::cargo_toml(&checked.plan, &checked.baked, &expansion, &own))
+    let package = package_name(checked)?;
+    let places = Places { own, ..Places::default() };
+    Ok(unik_codegen::manifest::cargo_toml(&checked.plan, &checked.baked, &package, &places))
 }
 
 /// Builds the image, or the program, of `checked`; says how far it is, and how it ended.
@@ -162,6 +165,13 @@ pub fn build(
     Ok(made)
 }
 
+/// The name of the generated package.
+fn package_name(checked: &Checked) -> anyhow::Result<String> {
+    let expansion = unik_codegen::expand(&checked.plan, &checked.baked)?;
+    let foreign = Foreign::of(&checked.plan).map_err(with_code)?;
+    Ok(unik_codegen::manifest::package_name(&checked.plan, &expansion, foreign.as_ref().map(Foreign::hash)))
+}
+
 /// The crates below components, as far as the appliance was built: the chains by which
 /// crate `name` comes in, each from the generated crate down to it, the shortest first.
 /// `None` when it was never built, and so nobody knows.
@@ -175,10 +185,7 @@ pub fn chains_to_crate(
 ) -> anyhow::Result<Option<Vec<Vec<String>>>> {
     let folder = match subject {
         Subject::Crate { user, .. } => user.folder.clone(),
-        _ => {
-            let expansion = unik_codegen::expand(&checked.plan, &checked.baked)?;
-            cache()?.work(&unik_codegen::manifest::package_name(&checked.plan, &expansion))
-        }
+        _ => cache()?.work(&package_name(checked)?),
     };
     if !folder.join("Cargo.lock").is_file() {
         return Ok(None);
@@ -292,6 +299,15 @@ fn works() -> Vec<PathBuf> {
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
+/// The SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it can't be read.
+pub fn sha256(path: &Path) -> anyhow::Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    Ok(unik_codegen::cache::hash(&bytes))
+}
+
 /// What puts names to crash records of this image.
 pub fn symbols(path: &Path, ui: &Ui) -> Box<dyn Symbols> {
     match twin_of(path) {
@@ -358,8 +374,9 @@ pub fn clean(subject: &Subject, appliance: &str) -> anyhow::Result<u64> {
     let prefix = format!("unik-{appliance}-");
     let is_of = |folder: &PathBuf| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        name.strip_prefix(&prefix)
-            .is_some_and(|hash| hash.len() == 12 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+        let is_hash = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        // With the hash of the folder, for a crate of the user's own.
+        name.strip_prefix(&prefix).is_some_and(|rest| rest.split('-').all(is_hash))
     };
     let mut folders: Vec<PathBuf> = works().into_iter().filter(is_of).collect();
     if let Subject::Crate { user, .. } = subject {

@@ -33,6 +33,7 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
             let report_place = place.with_extension("report.json");
             copy(report, &report_place)?;
             ui.say("image", &format!("{}, and what is in it: {}", place.display(), report_place.display()));
+            ui.say("sha256", &backend::sha256(&place)?);
             if args.report == Some(ReportFormat::Json) {
                 let text = std::fs::read_to_string(report)
                     .with_context(|| format!("can't read {}", report.display()))?;
