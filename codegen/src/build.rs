@@ -223,10 +223,12 @@ fn link(at: &Path, to: &Path) -> Result<(), Error> {
     if let Some(folder) = at.parent() {
         fs::create_dir_all(folder).map_err(fail)?;
     }
-    match fs::remove_file(at) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
-        _ => std::os::unix::fs::symlink(to, at).map_err(fail),
+    if let Err(error) = fs::remove_file(at)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(fail(error));
     }
+    std::os::unix::fs::symlink(to, at).map_err(fail)
 }
 
 /// The files of the generated crate with the name `package`: path → bytes.
