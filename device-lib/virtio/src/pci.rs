@@ -36,6 +36,8 @@ mod common {
 const VENDOR: u16 = 0x1af4;
 /// A vendor-specific capability.
 const VENDOR_CAPABILITY: u8 = 0x09;
+/// The MSI-X capability.
+const MSIX_CAPABILITY: u8 = 0x11;
 /// "No vector" (section 4.1.5.1.2).
 const NO_VECTOR: u16 = 0xffff;
 
@@ -59,6 +61,8 @@ pub(crate) struct PciTransport {
     queues: Option<u16>,
     /// The queue that the device has selected.
     selected: Option<u16>,
+    /// The queue whose size was asked for last, and that size: it needn't be written again.
+    size: Option<(u16, u16)>,
     bells: Vec<usize>,
     interrupts: Vec<Interrupt>,
 }
@@ -79,15 +83,18 @@ impl PciTransport {
     /// # Errors
     /// [`SetupError`].
     pub fn open(function: &PciFunction) -> Result<Self, SetupError> {
-        function.enable().map_err(|_| SetupError::Machine("the PCI function can't be enabled"))?;
-        let (mut common, mut device, mut notify) = (None, None, None);
+        let (mut common, mut device, mut notify, mut msix) = (None, None, None, None);
         for capability in function.capabilities() {
+            if capability.id == MSIX_CAPABILITY && msix.is_none() {
+                msix = Some(capability);
+            }
             if capability.id != VENDOR_CAPABILITY {
                 continue;
             }
             let at = capability.offset;
+            let [_, structure] = capability.head;
             // Where a structure is given twice, the first is the device's preference.
-            match function.read8(at + 3) {
+            match structure {
                 structure::COMMON if common.is_none() => {
                     common = Some(region(function, at, common::LENGTH)?);
                 }
@@ -101,6 +108,11 @@ impl PciTransport {
         let (Some(common), Some((notify, multiplier))) = (common, notify) else {
             return Err(SetupError::Legacy);
         };
+        let no_table = SetupError::Machine("the PCI function has no usable MSI-X table");
+        let msix = msix.ok_or(no_table)?;
+        // The table's BAR gets its address now: moving one of a function that decodes is slow.
+        function.bar(function.read8(msix.offset + 4) & 7).map_err(|_| no_table)?;
+        function.enable().map_err(|_| SetupError::Machine("the PCI function can't be enabled"))?;
         let until_seal = |(address, length)| {
             map_until_seal(address, length)
                 .map_err(|_| SetupError::Machine("the device's registers can't be mapped"))
@@ -112,12 +124,11 @@ impl PciTransport {
             device: device.map(until_seal).transpose()?,
             notify,
             notify_multiplier: multiplier as usize,
-            msix: function
-                .msix()
-                .map_err(|_| SetupError::Machine("the PCI function has no usable MSI-X table"))?,
+            msix: function.msix_at(&msix).map_err(|_| no_table)?,
             offered: None,
             queues: None,
             selected: None,
+            size: None,
             bells: Vec::new(),
             interrupts: Vec::new(),
         };
@@ -188,7 +199,9 @@ impl Transport for PciTransport {
             return 0;
         }
         self.select(index);
-        self.common.read(common::QUEUE_SIZE)
+        let limit = self.common.read(common::QUEUE_SIZE);
+        self.size = Some((index, limit));
+        limit
     }
 
     fn set_queue(&mut self, index: u16, size: u16, at: RingAddresses) -> Result<(), SetupError> {
@@ -212,7 +225,9 @@ impl Transport for PciTransport {
         if self.common.read::<u16>(common::QUEUE_VECTOR) != index {
             return Err(SetupError::Registers("the device refused an interrupt for a queue"));
         }
-        self.common.write(common::QUEUE_SIZE, size);
+        if self.size != Some((index, size)) {
+            self.common.write(common::QUEUE_SIZE, size);
+        }
         self.write_address(common::QUEUE_DESCRIPTORS, at.descriptors);
         self.write_address(common::QUEUE_DRIVER, at.available);
         self.write_address(common::QUEUE_DEVICE, at.used);

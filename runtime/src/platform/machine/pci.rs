@@ -34,6 +34,8 @@ pub struct PciCapability {
     pub id: u8,
     /// Where it starts in configuration space.
     pub offset: u16,
+    /// What follows the id and the pointer to the next one: its third and fourth byte.
+    pub head: [u8; 2],
 }
 
 /// What a base address register describes.
@@ -121,7 +123,11 @@ const MICROVM_BARS: core::ops::Range<u64> = 0xc000_0000..0xe000_0000;
 
 static ACCESS: OneThread<Cell<Option<Access>>> = OneThread::new(Cell::new(None));
 static NEXT_BAR: OneThread<Cell<u64>> = OneThread::new(Cell::new(MICROVM_BARS.start));
-static FOUND: OneThread<RefCell<Option<Vec<PciFunction>>>> = OneThread::new(RefCell::new(None));
+/// The function that was asked last for its command and status, and what they are.
+static COMMAND_OF: OneThread<Cell<Option<(PciAddress, u32)>>> = OneThread::new(Cell::new(None));
+static SCAN: OneThread<RefCell<Scan>> = OneThread::new(RefCell::new(Scan::new()));
+/// The BARs that were asked for: measuring one takes a dozen accesses, each an exit.
+static MEASURED: OneThread<RefCell<Vec<(PciAddress, u8, Bar)>>> = OneThread::new(RefCell::new(Vec::new()));
 
 const ID: u16 = 0x00;
 const COMMAND: u16 = 0x04;
@@ -142,47 +148,77 @@ const MSIX_MASK_ALL: u32 = 1 << 30;
 #[derive(Clone, Copy, Debug)]
 pub struct PciFunction {
     address: PciAddress,
+    /// The first doubleword of its configuration.
+    id: u32,
 }
 
 /// Every function on bus 0 and behind its bridges, in the order of their addresses; none
-/// after the seal. The buses are looked at once, the first time.
+/// after the seal. A place is looked at once, and only when the iterator comes to it.
 pub fn pci_functions() -> impl Iterator<Item = PciFunction> {
-    let mut found = FOUND.borrow_mut();
-    let functions =
-        if paging::is_sealed() { Vec::new() } else { found.get_or_insert_with(find_functions).clone() };
-    functions.into_iter()
+    let mut next = 0;
+    core::iter::from_fn(move || {
+        if paging::is_sealed() {
+            return None;
+        }
+        let function = SCAN.borrow_mut().function(next)?;
+        next += 1;
+        Some(function)
+    })
 }
 
-fn find_functions() -> Vec<PciFunction> {
-    let mut functions = Vec::new();
-    let mut buses = [false; 256];
-    buses[0] = true;
-    // Firmware numbers a bridge's bus above the bridge's own, so one pass finds all.
-    for bus in 0..=u8::MAX {
-        if !buses[usize::from(bus)] {
-            continue;
+/// How far the search for functions is.
+struct Scan {
+    found: Vec<PciFunction>,
+    /// The place to look at next; `None` at the end.
+    next: Option<PciAddress>,
+    /// The buses that there are, as far as bridges were found.
+    buses: [bool; 256],
+}
+
+impl Scan {
+    const fn new() -> Self {
+        let mut buses = [false; 256];
+        buses[0] = true;
+        Scan { found: Vec::new(), next: Some(PciAddress { bus: 0, device: 0, function: 0 }), buses }
+    }
+
+    /// The function with this number, if there are so many.
+    fn function(&mut self, number: usize) -> Option<PciFunction> {
+        while self.found.len() <= number {
+            self.look(self.next?);
         }
-        for device in 0..32 {
-            for function in 0..8 {
-                let found = PciFunction { address: PciAddress { bus, device, function } };
-                let (vendor, _) = found.id();
-                if vendor != 0 && vendor != u16::MAX {
-                    let header = found.read32(HEADER) >> 16;
-                    if header & 0x7f == 1 {
-                        buses[usize::from(found.read8(SECONDARY_BUS + 1))] = true;
-                    }
-                    functions.push(found);
-                    if header & 0x80 != 0 {
-                        continue; // has further functions
-                    }
-                }
-                if function == 0 {
-                    break;
-                }
+        self.found.get(number).copied()
+    }
+
+    fn look(&mut self, address: PciAddress) {
+        let mut function = PciFunction { address, id: 0 };
+        function.id = function.read32(ID);
+        let is_there = !matches!(function.id().0, 0 | u16::MAX);
+        let mut has_more = address.function > 0;
+        if is_there {
+            let header = function.read32(HEADER) >> 16;
+            if header & 0x7f == 1 {
+                self.buses[usize::from(function.read8(SECONDARY_BUS + 1))] = true;
             }
+            has_more |= header & 0x80 != 0;
+            self.found.push(function);
+        }
+        self.next = self.after(address, has_more);
+    }
+
+    /// The place after `address`, whose device `has_more` functions or not.
+    fn after(&self, address: PciAddress, has_more: bool) -> Option<PciAddress> {
+        let PciAddress { bus, device, function } = address;
+        if has_more && function < 7 {
+            Some(PciAddress { function: function + 1, ..address })
+        } else if device < 31 {
+            Some(PciAddress { bus, device: device + 1, function: 0 })
+        } else {
+            // Firmware numbers a bridge's bus above the bridge's own, so one pass finds all.
+            let bus = (bus..=u8::MAX).skip(1).find(|bus| self.buses[usize::from(*bus)])?;
+            Some(PciAddress { bus, device: 0, function: 0 })
         }
     }
-    functions
 }
 
 /// Finds out, once, how configuration space is reached.
@@ -200,7 +236,7 @@ fn access() -> Access {
     };
     let access = if answered == 1 << 31 {
         Access::Ports
-    } else if config_page(PciAddress { bus: 0, device: 0, function: 0 }).is_ok() {
+    } else if config(PciAddress { bus: 0, device: 0, function: 0 }).is_ok() {
         Access::Memory
     } else {
         Access::None
@@ -209,10 +245,14 @@ fn access() -> Access {
     access
 }
 
-/// The memory-mapped configuration space of a function.
-fn config_page(address: PciAddress) -> Result<Mapped, MapError> {
+/// The memory-mapped configuration space that holds a function's, and where in it that starts.
+/// Mapped by two buses, as one large page: each write to a live page table is expensive.
+fn config(address: PciAddress) -> Result<(Mapped, usize), MapError> {
+    const TWO_BUSES: u64 = 2 << 20;
     let index = u64::from(address.bus) << 8 | u64::from(address.device) << 3 | u64::from(address.function);
-    device::map_until_seal(MICROVM_CONFIG + (index << 12), 4096)
+    let offset = index << 12;
+    let mapped = device::map_until_seal(MICROVM_CONFIG + (offset & !(TWO_BUSES - 1)), TWO_BUSES)?;
+    Ok((mapped, (offset & (TWO_BUSES - 1)) as usize))
 }
 
 impl PciFunction {
@@ -225,8 +265,7 @@ impl PciFunction {
     /// Vendor and device id: `(0x1af4, 0x1041)` is a modern virtio-net.
     #[must_use]
     pub fn id(&self) -> (u16, u16) {
-        let id = self.read32(ID);
-        (id as u16, (id >> 16) as u16)
+        (self.id as u16, (self.id >> 16) as u16)
     }
 
     /// Class, subclass and programming interface.
@@ -261,7 +300,8 @@ impl PciFunction {
                 }
             }
             Access::Memory if offset < 4096 => {
-                config_page(self.address).map_or(u32::MAX, |page| page.read(usize::from(offset & !3)))
+                let offset = usize::from(offset & !3);
+                config(self.address).map_or(u32::MAX, |(mapped, start)| mapped.read(start + offset))
             }
             _ => u32::MAX,
         }
@@ -282,8 +322,8 @@ impl PciFunction {
                 }
             }
             Access::Memory if offset < 4096 => {
-                if let Ok(page) = config_page(self.address) {
-                    page.write(usize::from(offset & !3), value);
+                if let Ok((mapped, start)) = config(self.address) {
+                    mapped.write(start + usize::from(offset & !3), value);
                 }
             }
             _ => {}
@@ -300,7 +340,7 @@ impl PciFunction {
 
     /// Its capabilities, in their order (at most 48: a list that loops ends).
     pub fn capabilities(&self) -> impl Iterator<Item = PciCapability> {
-        let has_list = self.read32(COMMAND) & STATUS_CAPABILITIES != 0;
+        let has_list = self.command() & STATUS_CAPABILITIES != 0;
         let mut next = if has_list { self.read8(CAPABILITIES) & !3 } else { 0 };
         let function = *self;
         core::iter::from_fn(move || {
@@ -308,14 +348,15 @@ impl PciFunction {
             if offset < 0x40 {
                 return None;
             }
-            let [id, following, ..] = function.read32(offset).to_le_bytes();
+            let [id, following, head @ ..] = function.read32(offset).to_le_bytes();
             next = following & !3;
-            (id != 0xff).then_some(PciCapability { id, offset })
+            (id != 0xff).then_some(PciCapability { id, offset, head })
         })
         .take(48)
     }
 
-    /// What BAR `index` (0–5) describes; gives it an address if it has none.
+    /// What BAR `index` (0–5) describes; gives it an address if it has none. Asks the device
+    /// once.
     ///
     /// # Errors
     /// [`PciError::NoBar`], [`PciError::NoSpace`] or [`PciError::Sealed`].
@@ -323,32 +364,51 @@ impl PciFunction {
         if paging::is_sealed() {
             return Err(PciError::Sealed);
         }
+        let known = |known: &&(PciAddress, u8, Bar)| (known.0, known.1) == (self.address, index);
+        if let Some(&(.., bar)) = MEASURED.borrow().iter().find(known) {
+            return Ok(bar);
+        }
+        let bar = self.measure_bar(index)?;
+        MEASURED.borrow_mut().push((self.address, index, bar));
+        Ok(bar)
+    }
+
+    fn measure_bar(&self, index: u8) -> Result<Bar, PciError> {
         if index > 5 || self.is_upper_half(index) {
             return Err(PciError::NoBar);
         }
         let offset = BARS + 4 * u16::from(index);
         let low = self.read32(offset);
         if low & 1 != 0 {
-            let size = !(self.measure(offset) & !3) as u16;
-            return Ok(Bar::Io { port: (low & !3) as u16, size: size.wrapping_add(1) });
+            let mut size = 0;
+            self.measure(offset, [low], |[mask]| {
+                size = (!(mask & !3) as u16).wrapping_add(1);
+                [low]
+            });
+            return Ok(Bar::Io { port: (low & !3) as u16, size });
         }
-        let is_wide = is_wide(low);
-        if is_wide && index == 5 {
+        if is_wide(low) && index == 5 {
             return Err(PciError::NoBar);
         }
-        let low_mask = self.measure(offset) & !15;
-        let (high, high_mask) =
-            if is_wide { (self.read32(offset + 4), self.measure(offset + 4)) } else { (0, u32::MAX) };
-        let mask = u64::from(high_mask) << 32 | u64::from(low_mask);
-        if mask as u32 == 0 && (!is_wide || high_mask == 0) {
-            return Err(PciError::NoBar);
+        let mut place = Err(PciError::NoBar);
+        if is_wide(low) {
+            let high = self.read32(offset + 4);
+            self.measure(offset, [low, high], |[low_mask, high_mask]| {
+                let mask = u64::from(high_mask) << 32 | u64::from(low_mask & !15);
+                place = place_of(u64::from(high) << 32 | u64::from(low & !15), mask);
+                place.map_or([low, high], |(address, _)| [address as u32, (address >> 32) as u32])
+            });
+        } else {
+            self.measure(offset, [low], |[mask]| {
+                let mask = match mask & !15 {
+                    0 => 0,
+                    mask => 0xffff_ffff << 32 | u64::from(mask),
+                };
+                place = place_of(u64::from(low & !15), mask);
+                place.map_or([low], |(address, _)| [address as u32])
+            });
         }
-        let size = (!mask).wrapping_add(1);
-        let mut address = u64::from(high) << 32 | u64::from(low & !15);
-        if address == 0 {
-            address = self.assign(offset, size, is_wide)?;
-        }
-        Ok(Bar::Memory { address, size, prefetchable: low & 8 != 0 })
+        place.map(|(address, size)| Bar::Memory { address, size, prefetchable: low & 8 != 0 })
     }
 
     /// Whether BAR `index` is the upper half of the one before it.
@@ -361,42 +421,55 @@ impl PciFunction {
         first > index
     }
 
-    /// Which of a BAR's bits are there: the device is deaf while they are all ones.
-    fn measure(&self, offset: u16) -> u32 {
-        let command = self.read32(COMMAND) & 0xffff;
-        let value = self.read32(offset);
-        // SAFETY: with decoding off the BAR describes nothing; both are put back. The upper
-        // half of `COMMAND` is status, whose bits clear when written as ones.
+    /// Asks which bits of the BAR at `offset`, which holds `values`, are there, and leaves in it
+    /// what `settle` makes of the answer. The device is deaf meanwhile.
+    fn measure<const N: usize>(
+        &self,
+        offset: u16,
+        values: [u32; N],
+        settle: impl FnOnce([u32; N]) -> [u32; N],
+    ) {
+        let command = self.command() & 0xffff;
+        let decodes = command & (COMMAND_IO | COMMAND_MEMORY) != 0;
+        let place = |index: usize| offset + 4 * index as u16;
+        // SAFETY: with decoding off the BAR describes nothing. What is left in it is what it
+        // held, or a place of its own from `place_of`.
         unsafe {
-            self.write32(COMMAND, command & !(COMMAND_IO | COMMAND_MEMORY));
-            self.write32(offset, u32::MAX);
-            let mask = self.read32(offset);
-            self.write32(offset, value);
-            self.write32(COMMAND, command);
-            mask
+            if decodes {
+                self.set_command(command & !(COMMAND_IO | COMMAND_MEMORY));
+            }
+            for index in 0..values.len() {
+                self.write32(place(index), u32::MAX);
+            }
+            let masks = core::array::from_fn(|index| self.read32(place(index)));
+            for (index, value) in settle(masks).into_iter().enumerate() {
+                self.write32(place(index), value);
+            }
+            if decodes {
+                self.set_command(command);
+            }
         }
     }
 
-    /// Gives a memory BAR the next free addresses of the microvm's window.
-    fn assign(&self, offset: u16, size: u64, is_wide: bool) -> Result<u64, PciError> {
-        if access() != Access::Memory {
-            return Err(PciError::NoSpace); // where there are ports, firmware assigns
+    /// The command and status registers, as they were when the driver last asked or wrote.
+    fn command(&self) -> u32 {
+        if let Some((_, command)) = COMMAND_OF.get().filter(|(address, _)| *address == self.address) {
+            return command;
         }
-        let address = NEXT_BAR.get().checked_next_multiple_of(size).ok_or(PciError::NoSpace)?;
-        let end = address.checked_add(size).ok_or(PciError::NoSpace)?;
-        if end > MICROVM_BARS.end {
-            return Err(PciError::NoSpace);
-        }
-        // Whole pages, so that no two devices share one.
-        NEXT_BAR.set(end.next_multiple_of(4096));
-        // SAFETY: the window holds no memory on a microvm, and no address is given twice.
-        unsafe {
-            self.write32(offset, address as u32);
-            if is_wide {
-                self.write32(offset + 4, (address >> 32) as u32);
-            }
-        }
-        Ok(address)
+        let command = self.read32(COMMAND);
+        COMMAND_OF.set(Some((self.address, command)));
+        command
+    }
+
+    /// Writes the command register.
+    ///
+    /// # Safety
+    /// As for [`write32`](Self::write32).
+    unsafe fn set_command(&self, command: u32) {
+        let status = self.command() & 0xffff_0000;
+        // SAFETY: the caller's. The upper half is status, whose bits clear when written as ones.
+        unsafe { self.write32(COMMAND, command & 0xffff) };
+        COMMAND_OF.set(Some((self.address, status | command & 0xffff)));
     }
 
     /// Lets the function answer in memory space and read and write memory (bus master);
@@ -409,25 +482,35 @@ impl PciFunction {
         if paging::is_sealed() {
             return Err(PciError::Sealed);
         }
-        let command = self.read32(COMMAND) & 0xffff;
+        let command = self.command() & 0xffff;
         // SAFETY: moves no BAR; the device reads and writes what its driver tells it to.
         unsafe {
-            self.write32(COMMAND, command | COMMAND_MEMORY | COMMAND_BUS_MASTER | COMMAND_NO_INTX);
+            self.set_command(command | COMMAND_MEMORY | COMMAND_BUS_MASTER | COMMAND_NO_INTX);
         }
         Ok(())
     }
 
-    /// Its MSI-X table, switched on with every entry masked. The function's memory space
-    /// must be [enabled](PciFunction::enable).
+    /// Its MSI-X table, switched on. Every entry is masked, as the machine's reset left it (PCI
+    /// 3.0, 6.8.2.9). The function's memory space must be [enabled](PciFunction::enable).
     ///
     /// # Errors
     /// [`PciError::NoMsiX`], or why the table could not be mapped.
     pub fn msix(&self) -> Result<MsiX, PciError> {
+        let capability = self.capabilities().find(|found| found.id == CAPABILITY_MSIX);
+        self.msix_at(&capability.ok_or(PciError::NoMsiX)?)
+    }
+
+    /// As [`msix`](Self::msix), for who has the capability at hand already.
+    ///
+    /// # Errors
+    /// As [`msix`](Self::msix).
+    pub fn msix_at(&self, capability: &PciCapability) -> Result<MsiX, PciError> {
         if paging::is_sealed() {
             return Err(PciError::Sealed);
         }
-        let capability =
-            self.capabilities().find(|found| found.id == CAPABILITY_MSIX).ok_or(PciError::NoMsiX)?;
+        if capability.id != CAPABILITY_MSIX {
+            return Err(PciError::NoMsiX);
+        }
         let control = self.read32(capability.offset);
         let entries = (control >> 16 & 0x7ff) as u16 + 1;
         let place = self.read32(capability.offset + 4);
@@ -440,13 +523,34 @@ impl PciFunction {
             return Err(PciError::NoMsiX);
         }
         let table = device::map_until_seal(address + offset, bytes)?;
-        for entry in 0..usize::from(entries) {
-            table.write::<u32>(entry * MsiX::ENTRY_BYTES + MsiX::CONTROL, MsiX::MASKED);
-        }
         // SAFETY: switches interrupt delivery from the line to the table, all masked.
         unsafe { self.write32(capability.offset, (control | MSIX_ENABLE) & !MSIX_MASK_ALL) };
         Ok(MsiX { table, entries })
     }
+}
+
+/// Address and size of a memory BAR that holds `address`, and whose bits that are there are
+/// `mask` (none if there is no BAR): gives it the next free place of the microvm's window if it has none.
+fn place_of(address: u64, mask: u64) -> Result<(u64, u64), PciError> {
+    if mask == 0 {
+        return Err(PciError::NoBar);
+    }
+    let size = (!mask).wrapping_add(1);
+    if address != 0 {
+        return Ok((address, size));
+    }
+    if access() != Access::Memory {
+        return Err(PciError::NoSpace); // where there are ports, firmware assigns
+    }
+    let address = NEXT_BAR.get().checked_next_multiple_of(size).ok_or(PciError::NoSpace)?;
+    let end = address.checked_add(size).ok_or(PciError::NoSpace)?;
+    if end > MICROVM_BARS.end {
+        return Err(PciError::NoSpace);
+    }
+    // The window holds no memory on a microvm, and no address is given twice. Whole pages, so
+    // that no two devices share one.
+    NEXT_BAR.set(end.next_multiple_of(4096));
+    Ok((address, size))
 }
 
 /// Whether a BAR is a memory BAR of 64 bits, which takes the next one, too.
@@ -466,7 +570,6 @@ impl MsiX {
     const ADDRESS: usize = 0;
     const DATA: usize = 8;
     const CONTROL: usize = 12;
-    const MASKED: u32 = 1;
 
     /// Entries of the table.
     #[must_use]
