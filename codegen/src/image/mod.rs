@@ -3,8 +3,10 @@
 //! - [`check`](fn@check): that a monitor can boot it, and that it is the one that was asked for.
 //! - [`strip`](fn@strip): what is deployed; the twin keeps symbols and line tables.
 //! - [`Report`]: what is in it.
-//! - [`symbolise`](fn@symbolise): addresses of a crash record → functions and lines.
+//! - [`symbolise`](fn@symbolise): addresses of a crash record → functions and lines;
+//!   [`Calls`]: which of them are of calls that haven't returned.
 
+mod callers;
 mod check;
 mod report;
 mod strip;
@@ -17,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::note::{self, DeviceManifest};
 
+pub use callers::Calls;
 pub use check::check;
 pub use report::{CrateSize, NodeEntry, Report, SectionSize};
 pub use strip::strip;
