@@ -77,6 +77,18 @@ pub struct Cache {
     root: PathBuf,
 }
 
+/// The folders that builds make in it, and that [`Cache::clean`] removes.
+const OURS: [&str; 6] = ["src", "work", "user", "host", "target", "empty"];
+/// The file that says that these are ours: somebody's `UNIK_CACHE` may be a folder with a
+/// `src` and a `target` of their own.
+const MARK: &str = ".unikgen";
+
+/// Whether a cache without the mark was made by a version that set none.
+fn is_ours(root: &Path) -> bool {
+    let tag = fs::read_to_string(root.join("CACHEDIR.TAG")).unwrap_or_default();
+    tag.contains("Made by unikgen") || root.join("lock").is_file() && root.join("work").is_dir()
+}
+
 /// The file of a generated crate that is written anew by each build.
 pub(crate) const STAMP: &str = ".built";
 
@@ -113,6 +125,15 @@ impl Cache {
         fs::create_dir_all(root).map_err(fail)?;
         // Absolute, so that paths in generated files hold from anywhere.
         let root = root.canonicalize().map_err(fail)?;
+        let mark = root.join(MARK);
+        if !mark.exists() {
+            if let Some(name) =
+                OURS.into_iter().find(|name| root.join(name).exists()).filter(|_| !is_ours(&root))
+            {
+                return Err(Error::ForeignCache { folder: root, name });
+            }
+            write(&mark, b"")?;
+        }
         let tag = root.join("CACHEDIR.TAG");
         if !tag.exists() {
             write(&tag, b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by unikgen.\n")?;
@@ -242,24 +263,28 @@ impl Cache {
         }
     }
 
-    /// Removes everything in it that builds left, and gives how many bytes that were.
+    /// Removes everything in it that builds left, and nothing else; with `dry` nothing at all.
+    /// Gives the folders, each with its bytes.
     ///
     /// # Errors
     /// When a file can't be removed.
-    pub fn clean(&self) -> Result<u64, Error> {
-        let mut bytes = 0;
-        for name in ["src", "work", "user", "target"] {
-            let folder = self.root.join(name);
+    pub fn clean(&self, dry: bool) -> Result<Vec<(PathBuf, u64)>, Error> {
+        let mut removed = Vec::new();
+        for folder in OURS.map(|name| self.root.join(name)) {
             if folder.is_dir() {
-                bytes += size(&folder);
-                fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })?;
+                removed.push((folder.clone(), size(&folder)));
+                if !dry {
+                    fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder, source })?;
+                }
             }
         }
-        Ok(bytes)
+        Ok(removed)
     }
 }
 
-fn size(folder: &Path) -> u64 {
+/// The bytes of all files in a folder, as far as they can be seen.
+#[must_use]
+pub fn size(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
@@ -331,8 +356,27 @@ mod tests {
         fs::write(unpacked.join("mark"), "").unwrap();
         assert!(cache.sources(&sources).unwrap().join("mark").exists());
         assert_eq!(fs::read_dir(cache.root().join("src")).unwrap().count(), 1);
-        assert!(cache.clean().unwrap() > 0);
-        assert!(!unpacked.exists());
+        let all = cache.clean(true).unwrap();
+        assert!(unpacked.exists());
+        assert_eq!(all, [(cache.root().join("src"), 1)]);
+        fs::write(cache.root().join("mine"), "").unwrap();
+        assert_eq!(cache.clean(false).unwrap(), all);
+        assert!(!unpacked.exists() && cache.root().join("mine").exists());
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_no_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("src")).unwrap();
+        fs::write(at("CACHEDIR.TAG"), "Made by another").unwrap();
+        let error = Cache::at(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::ForeignCache { name: "src", .. }), "{error}");
+        // One of an older version.
+        fs::write(at("CACHEDIR.TAG"), "# Made by unikgen.").unwrap();
+        Cache::at(folder.path()).unwrap();
+        Cache::at(folder.path()).unwrap();
+        assert!(at(".unikgen").exists());
     }
 
     #[test]

@@ -19,6 +19,16 @@ pub enum Error {
     /// Nothing says where the cache is.
     #[error("there is no folder to build in: set UNIK_CACHE (or HOME) to one")]
     NoCache,
+    /// The folder for builds has things of others under the names that builds use.
+    #[error(
+        "{} has a `{name}` that unikgen didn't make: set UNIK_CACHE to a folder of its own", folder.display()
+    )]
+    ForeignCache {
+        /// The folder.
+        folder: PathBuf,
+        /// What isn't ours.
+        name: &'static str,
+    },
     /// The plan makes no Rust.
     #[error(transparent)]
     Expand(#[from] ExpandError),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use unik_tests::client::{curl, get};
 use unik_tests::machine::{Machine, best};
 use unik_tests::running::{Running, free_port};
-use unik_tests::{cache, root, scratch, unikgen};
+use unik_tests::{cache, example, root, scratch, unikgen};
 
 /// The folder of programs that `cargo install` made, with nothing in it but the command.
 fn installed() -> &'static Path {
@@ -119,6 +119,19 @@ fn an_existing_crate_gets_an_appliance() {
     std::fs::write(folder.join("src/main.rs"), main).expect("it can be written");
     assert!(serve(&folder, best(), "/").starts_with("HTTP/1.1 200"));
     assert!(std::fs::read_to_string(folder.join("Cargo.toml")).expect("there").contains("unik-http"));
+}
+
+/// A `.unik` file becomes a crate that both doors build, and plain cargo too.
+#[test]
+fn an_ejected_crate_builds_by_unikgen_and_by_plain_cargo() {
+    // The same folder each time, as above.
+    let folder = cache().join("ejected");
+    let _ = std::fs::remove_dir_all(&folder);
+    let web = example("web");
+    done(command(&root().join("examples"), &format!("unikgen eject {} {}", web.display(), folder.display())));
+    assert!(serve(&folder, best(), "/").contains("It works."));
+    let target = cache().join("ejected-target");
+    done(command(&folder, &format!("cargo check --quiet --all-targets --target-dir {}", target.display())));
 }
 
 fn new(folder: &Path, name: &str, template: &str) {

@@ -382,6 +382,47 @@ fn without_arguments_it_takes_the_best_machine_and_tells_where_to_look() {
 }
 
 #[test]
+fn watched_it_follows_what_is_changed_and_outlives_mistakes() {
+    let folder = scratch();
+    let site = site(folder.path());
+    let (file, page) = (site.join("web.unik"), site.join("site/index.html"));
+    for machine in [best(), Machine::PROCESS] {
+        std::fs::write(&page, "the first\n").expect("it can be written");
+        let at = local();
+        let mut running = Running::start(&site, machine, &["--watch", "--publish", &format!("{at}:80")]);
+        running.wait_until_ready(machine);
+        let comes = |path: &str, text: &str, running: &Running| {
+            let end = Instant::now() + LONG;
+            while !get(at, path)
+                .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") && answer.contains(text))
+            {
+                assert!(Instant::now() < end, "{machine}: {text} doesn't come: {}", running.printed());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        comes("/", "the first", &running);
+        std::fs::write(&page, "the second\n").expect("it can be written");
+        comes("/", "the second", &running);
+        // A new file, in the folder that is embedded.
+        std::fs::write(site.join("site/new.html"), "a new one\n").expect("it can be written");
+        comes("/new.html", "a new one", &running);
+        std::fs::remove_file(site.join("site/new.html")).expect("it can be removed");
+        // A mistake in the file itself ends what ran, and the mending starts it again.
+        let right = std::fs::read_to_string(&file).expect("it is there");
+        std::fs::write(&file, right.replace("virtio-net", "virtio-nat")).expect("it can be written");
+        running.wait_for("waiting: for a file to change", LONG);
+        assert!(running.printed().contains("virtio-nat"), "{}", running.printed());
+        std::fs::write(&page, "the third\n").expect("it can be written");
+        std::fs::write(&file, &right).expect("it can be written");
+        comes("/", "the third", &running);
+        let started = children(running.id());
+        assert_eq!(started.len(), 1, "{machine}: {started:?}");
+        assert_eq!(running.interrupt().code(), Some(130), "{}", running.printed());
+        assert!(started.iter().all(|&id| !exists(id)), "{machine}: it is left behind");
+    }
+}
+
+#[test]
 fn a_process_runs_the_same_file() {
     let at = local();
     let mut running = Running::start(&example("web"), Machine::PROCESS, &["--publish", &format!("{at}:80")]);

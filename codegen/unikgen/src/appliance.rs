@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use unik_catalogue::Target;
 use unik_codegen::{BakedSet, UserCrate};
+use unik_dsl::plan::CrateSource;
 use unik_dsl::{Analysis, Catalogue, Diagnostic, Plan, Request, SourceMap, analyse, diagnostic};
 
 use crate::backend;
@@ -149,6 +150,18 @@ pub struct Checked {
     pub sources: SourceMap,
     /// What the host halves of its components made of it.
     pub baked: BakedSet,
+}
+
+impl Checked {
+    /// The files and folders that it is made of: `.unik` files, what host halves have read, and
+    /// the crates that it names by path.
+    pub fn made_of(&self) -> impl Iterator<Item = PathBuf> {
+        let crates = self.plan.crates.iter().filter_map(|named| match &named.source {
+            CrateSource::Path(folder) => Some(folder),
+            _ => None,
+        });
+        self.plan.sources.iter().chain(&self.baked.dependencies).chain(crates).cloned()
+    }
 }
 
 /// Checks a file, the host halves of its components included, and gives what they baked.

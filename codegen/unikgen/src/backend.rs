@@ -73,7 +73,7 @@ pub const INSTALL_LINKER: &str = "sudo apt-get install gcc libc6-dev";
 /// An error of the generator, with the exit code that its cause deserves.
 fn with_code(error: Error) -> anyhow::Error {
     match error {
-        Error::NoCache | Error::NoCargo { .. } => environment(error.to_string()),
+        Error::NoCache | Error::ForeignCache { .. } | Error::NoCargo { .. } => environment(error.to_string()),
         Error::NoLinker { .. } => environment(format!("{error}; mend it with: {INSTALL_LINKER}")),
         other => other.into(),
     }
@@ -292,6 +292,36 @@ pub fn twin_of(path: &Path) -> Option<PathBuf> {
     })
 }
 
+/// The twin of the image in `path`: `given`, or where it is looked for.
+///
+/// # Errors
+/// When there is none, when `given` is another image's, or the image can't be read.
+pub fn find_twin(path: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("can't read {}", path.display()));
+    let not = |what: &str, path: &Path, error: Error| {
+        exit::usage(format!("`{}` is no {what}: {error}", path.display()))
+    };
+    let hash = image::report_hash(&read(path)?).map_err(|error| not("image", path, error))?;
+    if let Some(given) = given {
+        let other = image::report_hash(&read(given)?).map_err(|error| not("twin", given, error))?;
+        if other != hash {
+            return Err(exit::usage(format!(
+                "`{}` is the twin of another image than `{}`: of another build, with other addresses",
+                given.display(),
+                path.display()
+            )));
+        }
+        return Ok(given.into());
+    }
+    twin_of(path).ok_or_else(|| {
+        exit::environment(format!(
+            "the twin of `{}` isn't here: neither {} nor any in the cache is bound to it; the build that made the image has it, see unikgen build --twin",
+            path.display(),
+            path.with_extension("twin.elf").display()
+        ))
+    })
+}
+
 /// The folders of generated crates in the cache.
 fn works() -> Vec<PathBuf> {
     let Ok(folder) = cache_folder() else { return Vec::new() };
@@ -362,12 +392,12 @@ pub fn sync(
     Ok(true)
 }
 
-/// Removes what builds of the appliance left in the cache; gives the bytes. What all
-/// appliances share stays.
+/// Removes what builds of the appliance left in the cache, or with `dry` only says what that
+/// is: folder and bytes. What all appliances share stays.
 ///
 /// # Errors
 /// When something can't be removed.
-pub fn clean(subject: &Subject, appliance: &str) -> anyhow::Result<u64> {
+pub fn clean(subject: &Subject, appliance: &str, dry: bool) -> anyhow::Result<Vec<(String, u64)>> {
     let cache = cache()?;
     // A build that runs would be left without its folder.
     let _lock = cache.lock(|| {}).map_err(with_code)?;
@@ -382,33 +412,26 @@ pub fn clean(subject: &Subject, appliance: &str) -> anyhow::Result<u64> {
     if let Subject::Crate { user, .. } = subject {
         folders.push(cache.user_target(&user.folder));
     }
-    let mut bytes = 0;
+    let mut removed = Vec::new();
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        bytes += size(folder);
-        std::fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
+        removed.push((folder.display().to_string(), unik_codegen::cache::size(folder)));
+        if !dry {
+            std::fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
+        }
     }
-    Ok(bytes)
+    Ok(removed)
 }
 
-/// The bytes of all files in a folder, as far as they can be seen.
-fn size(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let of = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => size(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    };
-    entries.flatten().map(of).sum()
-}
-
-/// Removes everything that builds left in the cache; gives the bytes.
+/// Removes everything that builds left in the cache, or with `dry` only says what that is:
+/// folder and bytes.
 ///
 /// # Errors
 /// When something can't be removed.
-pub fn clean_all() -> anyhow::Result<u64> {
+pub fn clean_all(dry: bool) -> anyhow::Result<Vec<(String, u64)>> {
     let cache = cache()?;
     let _lock = cache.lock(|| {}).map_err(with_code)?;
-    cache.clean().map_err(with_code)
+    let removed = cache.clean(dry).map_err(with_code)?;
+    Ok(removed.into_iter().map(|(folder, size)| (folder.display().to_string(), size)).collect())
 }
 
 #[cfg(test)]

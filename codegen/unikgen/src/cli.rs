@@ -131,6 +131,7 @@ stops it.
 Examples:
   unikgen run
   unikgen run site.unik --publish 8080:80
+  unikgen run --watch                           again whenever a file changes
   unikgen run --publish 0.0.0.0:5353:53/udp     reachable from outside
   unikgen run site.img --accel tcg              an image, without KVM
   unikgen run --tap tap0                        a real network instead of the user's one
@@ -161,6 +162,15 @@ Examples:
   unikgen expand
   unikgen expand --manifest     the generated Cargo.toml instead")]
     Expand(Expand),
+    /// Make a crate to keep of a .unik file, for code of your own
+    #[command(after_help = "\
+The crate has the .unik file, what that includes and embeds, and a src/main.rs with \
+unik::appliance!, which stands for what unikgen expand prints. unikgen and plain cargo both build \
+it; handlers and services of your own go into it.
+
+Examples:
+  unikgen eject site.unik site-crate && cd site-crate && unikgen run")]
+    Eject(Eject),
     /// List the components that an appliance can be made of, or describe one
     #[command(after_help = "\
 Examples:
@@ -180,8 +190,22 @@ Examples:
     #[command(after_help = "\
 Examples:
   unikgen clean                 what was generated for the file of this folder
-  unikgen clean --all           also the shared build folder of all appliances")]
+  unikgen clean --all           also the shared build folder of all appliances
+  unikgen clean --all --dry-run how much that would be")]
     Clean(Clean),
+    /// Put functions, files and lines to the crash records of a log
+    #[command(after_help = "\
+Reads the console of an appliance on standard input, and prints it with the names of functions \
+below each record of a fault or panic. `unikgen run` does so by itself.
+
+The names come from the image's twin, which has its symbols and is bound to it by a hash: beside \
+the image as NAME.twin.elf (unikgen build --twin puts it there), or in the cache of this machine.
+
+Examples:
+  unikgen symbolize site.img < console.log
+  journalctl -u site | unikgen symbolize site.img
+  unikgen symbolize site.img --twin kept/site.twin.elf < console.log")]
+    Symbolize(Symbolize),
     /// Explain a diagnostic in full, with a wrong and a right example, or list all
     #[command(after_help = "\
 Examples:
@@ -336,6 +360,10 @@ pub struct Build {
     /// Where the image goes
     #[arg(long, short, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+    /// Also put the image's twin beside it, as IMAGE.twin.elf: it has the symbols that explain
+    /// crash records, and isn't deployed
+    #[arg(long)]
+    pub twin: bool,
     /// Also print the report of the image on standard output
     #[arg(long, value_name = "FORMAT")]
     pub report: Option<ReportFormat>,
@@ -387,6 +415,9 @@ pub struct Run {
     /// A port of this machine where gdb may connect; the machine waits for it (1234 by default)
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234", help_heading = "Machine")]
     pub gdb: Option<u16>,
+    /// Build and start again whenever a file that it is made of changes
+    #[arg(long)]
+    pub watch: bool,
     /// Give up when the appliance isn't ready after so many seconds; 0 waits for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Machine")]
     pub start_timeout: u64,
@@ -474,6 +505,17 @@ pub struct Expand {
     pub manifest: bool,
 }
 
+/// `unikgen eject`
+#[derive(Debug, Args)]
+pub struct Eject {
+    /// The .unik file, or a folder with one
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub file: PathBuf,
+    /// The folder of the crate, which there mustn't be yet
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+}
+
 /// `unikgen components`
 #[derive(Debug, Args)]
 pub struct Components {
@@ -498,6 +540,17 @@ pub struct Sync {
     pub check: bool,
 }
 
+/// `unikgen symbolize`
+#[derive(Debug, Args)]
+pub struct Symbolize {
+    /// The image that wrote the log
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// Its twin, where it is neither beside it nor in the cache
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub twin: Option<PathBuf>,
+}
+
 /// `unikgen clean`
 #[derive(Debug, Args)]
 pub struct Clean {
@@ -507,6 +560,9 @@ pub struct Clean {
     /// Also what all appliances share: compiled components and unpacked sources
     #[arg(long)]
     pub all: bool,
+    /// Only say what would be removed, and how much it is
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 fn parse_setting(text: &str) -> Result<(String, String), String> {

@@ -4,10 +4,10 @@
 //! `stack: ADDRESS…`, numbers in hexadecimal (the runtime's `platform/machine/fault.rs`).
 //! Below the line `stack:`, or `fault:`, stand the functions.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::PathBuf;
 
-use unik_codegen::image::{Frame, symbolise};
+use unik_codegen::image::{Calls, Frame, symbolise};
 
 use crate::console::Symbols;
 
@@ -17,18 +17,31 @@ pub struct Crashes {
     twin: PathBuf,
     all: bool,
     failed: Cell<bool>,
+    /// Read when it is first needed: nearly no appliance crashes.
+    calls: OnceCell<Option<Calls>>,
+    /// Where the last fault happened, until its stack is told.
+    fault: Cell<Option<u64>>,
 }
 
 impl Crashes {
-    /// By this twin of the image; `all` shows every frame of a long stack.
+    /// By this twin of the image; `all` shows every word of the stack, also those that are
+    /// left over from calls that have returned.
     pub fn new(twin: PathBuf, all: bool) -> Crashes {
-        Crashes { twin, all, failed: Cell::new(false) }
+        Crashes { twin, all, failed: Cell::new(false), calls: OnceCell::new(), fault: Cell::new(None) }
     }
 }
 
 impl Symbols for Crashes {
     fn explain(&self, line: &str) -> Vec<String> {
-        let Some(record) = Record::parse(line) else { return Vec::new() };
+        let Some(mut record) = Record::parse(line) else { return Vec::new() };
+        if record.is_stack {
+            let place = self.fault.take();
+            if let Some(calls) = self.calls().filter(|_| !self.all) {
+                record.addresses = calls.chain(place, &record.addresses);
+            }
+        } else {
+            self.fault.set(record.addresses.first().copied());
+        }
         if record.addresses.is_empty() || self.failed.get() {
             return Vec::new();
         }
@@ -50,6 +63,14 @@ impl Symbols for Crashes {
                 vec![format!("  (no names: {error})")]
             }
         }
+    }
+}
+
+impl Crashes {
+    fn calls(&self) -> Option<&Calls> {
+        // What can't be read is told once, with the names.
+        let read = || Calls::of(&std::fs::read(&self.twin).ok()?).ok();
+        self.calls.get_or_init(read).as_ref()
     }
 }
 
@@ -76,7 +97,7 @@ impl Record {
 }
 
 /// Lines of a stack that are shown unless all are asked for.
-const SHOWN: usize = 24;
+const SHOWN: usize = 40;
 
 fn lines(frames: &[Frame], is_stack: bool, all: bool) -> Vec<String> {
     let mut lines: Vec<(String, usize)> = Vec::new();
@@ -105,10 +126,7 @@ fn lines(frames: &[Frame], is_stack: bool, all: bool) -> Vec<String> {
         .map(|(line, count)| if count > 1 { format!("{line}  ({count} times)") } else { line })
         .collect();
     if left_out > 0 {
-        shown.push(format!(
-            "{:>12}  {left_out} more, some left over from calls that have returned: --verbose",
-            "…"
-        ));
+        shown.push(format!("{:>12}  {left_out} more: --verbose", "…"));
     }
     shown
 }
@@ -194,7 +212,7 @@ mod tests {
         assert!(lines(std::slice::from_ref(&nothing), true, false).is_empty());
         assert_eq!(lines(&[nothing], false, false).len(), 1);
         let many: Vec<Frame> = (0..100).map(|at| frame(Some(&format!("f{at}")), false)).collect();
-        assert!(lines(&many, true, false)[SHOWN].contains("76 more"));
+        assert!(lines(&many, true, false)[SHOWN].contains("60 more"));
         assert_eq!(lines(&many, true, true).len(), 100);
     }
 

@@ -17,6 +17,8 @@ const SUBCOMMANDS: &[&str] = &[
     "components",
     "sync",
     "clean",
+    "symbolize",
+    "eject",
     "explain",
     "completions",
     "man",
@@ -141,6 +143,75 @@ fn full_and_closed_streams_are_no_panic() {
             .expect("sh runs");
         assert_eq!(output.status.code(), Some(code), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn a_file_is_ejected_with_all_that_it_is_made_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("site/pages/deep")).expect("a folder");
+    let file = "unik 1\ninclude \"parts/net.unik\"\nappliance site {\n    device nic = virtio-net\n    network lan = ip on nic { ipv4 $address }\n    storage pages = embed { from \"pages\" }\n    service site = http on lan { port 80; files from pages }\n}\n";
+    std::fs::write(at("site/site.unik"), file).expect("written");
+    std::fs::write(at("site/pages/deep/a.html"), "a").expect("written");
+    std::fs::write(at("site/other.txt"), "not a part of it").expect("written");
+    std::fs::create_dir(at("site/parts")).expect("a folder");
+    let net = "unik 1\nlet address = 10.0.2.15/24\n";
+    std::fs::write(at("site/parts/net.unik"), net).expect("written");
+    let checked = run_in(folder.path(), &["check", "site"]);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+    let said = run_in(folder.path(), &["eject", "site", "kept"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for name in
+        ["site.unik", "parts/net.unik", "pages/deep/a.html", "Cargo.toml", "src/main.rs", ".gitignore"]
+    {
+        assert!(at("kept").join(name).is_file(), "{name}");
+    }
+    assert!(!at("kept/other.txt").exists());
+    let manifest = std::fs::read_to_string(at("kept/Cargo.toml")).expect("there");
+    assert!(manifest.contains("unik-http"), "it is in step: {manifest}");
+    assert_eq!(run_in(&at("kept"), &["sync", "--check"]).code, 0);
+    for (arguments, part) in [
+        (&["eject", "site", "kept"][..], "`kept` is there already"),
+        (&["eject", "kept", "again"], "belongs to a crate already"),
+        (&["eject", "none.unik", "again"], "can't find `none.unik`"),
+    ] {
+        let said = run_in(folder.path(), arguments);
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(said.err.contains(part), "{}", said.err);
+    }
+    std::fs::write(at("site/site.unik"), file.replace("\"pages\"", "\"../outside\"")).expect("written");
+    std::fs::create_dir(at("outside")).expect("a folder");
+    std::fs::write(at("outside/a.html"), "a").expect("written");
+    let said = run_in(folder.path(), &["eject", "site", "again"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("lies outside of") && !at("again").exists(), "{}", said.err);
+}
+
+#[test]
+fn clean_says_what_goes_and_takes_nothing_of_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clean = |cache: &str, arguments: &[&str]| {
+        let mut command = common::unikgen(common::root());
+        command.args(["clean", "--all"]).args(arguments).env("UNIK_CACHE", folder.path().join(cache));
+        common::said(command.output().expect("it starts"))
+    };
+    std::fs::create_dir_all(folder.path().join("project/src")).expect("a folder");
+    std::fs::write(folder.path().join("project/src/main.rs"), "mine").expect("written");
+    let refused = clean("project", &[]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(refused.err.contains("has a `src` that unikgen didn't make"), "{}", refused.err);
+    assert!(folder.path().join("project/src/main.rs").is_file());
+
+    assert_eq!(clean("cache", &[]).code, 0);
+    std::fs::create_dir(folder.path().join("cache/work")).expect("a folder");
+    std::fs::write(folder.path().join("cache/work/x"), [0; 2048]).expect("written");
+    std::fs::write(folder.path().join("cache/mine"), "").expect("written");
+    let dry = clean("cache", &["--dry-run"]);
+    assert!(dry.err.contains("would remove:    2.0 KiB  ") && dry.err.contains("/work\n"), "{}", dry.err);
+    assert!(folder.path().join("cache/work/x").is_file());
+    let done = clean("cache", &[]);
+    assert!(done.err.contains("removed:    2.0 KiB  in all\n"), "{}", done.err);
+    assert!(!folder.path().join("cache/work").exists() && folder.path().join("cache/mine").exists());
 }
 
 #[test]

@@ -25,9 +25,17 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
     if target == Target::Process && args.report == Some(ReportFormat::Json) {
         return Err(exit::usage("--report is for images: a program of the target process has no report"));
     }
+    if target == Target::Process && args.twin {
+        return Err(exit::usage(
+            "--twin is for images: a program of the target process has its symbols itself",
+        ));
+    }
     let place = args.output.clone().unwrap_or_else(|| beside(file, target));
     let made = backend::build(&subject, &checked, &parameters, &args.cargo, ui)?;
     copy(&made.image, &place)?;
+    if args.twin {
+        copy(&made.twin, &place.with_extension("twin.elf"))?;
+    }
     match &made.report_path {
         Some(report) => {
             let report_place = place.with_extension("report.json");

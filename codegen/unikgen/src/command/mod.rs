@@ -6,12 +6,14 @@ pub mod clean;
 pub mod completions;
 pub mod components;
 pub mod doctor;
+pub mod eject;
 pub mod expand;
 pub mod explain;
 pub mod graph;
 pub mod man;
 pub mod new;
 pub mod run;
+pub mod symbolize;
 pub mod sync;
 pub mod why;
 
@@ -35,10 +37,12 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::Run(args) => run::run(&args, ui),
         Command::Graph(args) => graph::run(&args, ui),
         Command::Why(args) => why::run(&args, ui),
+        Command::Eject(args) => eject::run(&args, ui),
         Command::Expand(args) => expand::run(&args, ui),
         Command::Components(args) => components::run(&args, ui),
         Command::Sync(args) => sync::run(&args, ui),
         Command::Clean(args) => clean::run(&args, ui),
+        Command::Symbolize(args) => symbolize::run(&args, ui),
         Command::Explain { code } => explain::run(&code, ui),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { output } => man::run(output.as_deref()),

@@ -124,7 +124,7 @@ fn name_of(folder: &Path) -> anyhow::Result<String> {
 }
 
 /// A name that the language, cargo and Rust all take.
-fn check_name(name: &str) -> Result<(), String> {
+pub fn check_name(name: &str) -> Result<(), String> {
     let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !plain || !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.ends_with('-') || name.len() > 64
     {

@@ -35,6 +35,8 @@ pub enum End {
     Stuck,
     /// It couldn't have one of its ports; it has ended.
     PortTaken,
+    /// What it was made of has changed.
+    Changed,
 }
 
 /// What is to be done around a child.
@@ -62,11 +64,12 @@ enum Message {
     Closed,
 }
 
-/// Starts `command`, shows its console, and waits for its end, whatever ends it.
+/// Starts `command`, shows its console, and waits for its end, whatever ends it: also that
+/// `changed`, which is asked again and again, says so.
 ///
 /// # Errors
 /// When it can't be started, or standard output can't be written.
-pub fn run(command: &Command, watch: Watch<'_>) -> anyhow::Result<End> {
+pub fn run(command: &Command, watch: Watch<'_>, changed: &mut dyn FnMut() -> bool) -> anyhow::Result<End> {
     watch.ui.detail(&format!("{command:?}"));
     // In a process group of its own, so that Ctrl-C reaches us alone and the end is ours to order.
     let child = on_leash(command)
@@ -97,7 +100,8 @@ pub fn run(command: &Command, watch: Watch<'_>) -> anyhow::Result<End> {
         is_taken: false,
         on_ready: watch.on_ready,
     };
-    let end = attend(&mut child, &receiver, &mut show, watch.ui, watch.start_timeout, watch.slow_hint)?;
+    let end =
+        attend(&mut child, &receiver, &mut show, watch.ui, watch.start_timeout, watch.slow_hint, changed)?;
     if !matches!(end, End::Exited(_)) {
         child.end()?;
     }
@@ -113,11 +117,15 @@ fn attend(
     ui: &Ui,
     start_timeout: Option<Duration>,
     slow_hint: &str,
+    changed: &mut dyn FnMut() -> bool,
 ) -> anyhow::Result<End> {
     let mut patient = true;
     loop {
         if stop::requested().is_some() {
             return Ok(End::Interrupted);
+        }
+        if changed() {
+            return Ok(End::Changed);
         }
         match receiver.recv_timeout(FLUSH / 3) {
             Ok(message) => show.take(message)?,

@@ -1,8 +1,11 @@
 //! `unikgen run`: build if something changed, boot, show the console, end with the guest.
 
 mod start;
+mod watch;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use unik_catalogue::Target;
 
@@ -13,7 +16,9 @@ use crate::exit::{self, Outcome};
 use crate::monitor::choose::{Choice, Monitor, Wish, choose};
 use crate::monitor::{Needs, needs};
 use crate::publish::{self, Published};
+use crate::stop;
 use crate::ui::{self, Ui};
+use watch::Watched;
 
 /// Runs; gives the exit code of the guest.
 ///
@@ -21,11 +26,68 @@ use crate::ui::{self, Ui};
 /// When it can't be built or started.
 pub fn run(args: &Run, ui: &Ui) -> Outcome {
     let subject = appliance::locate(args.file.as_deref())?;
-    let prepared = match &subject {
-        Subject::Image(image) => prepare_image(image, args, ui)?,
-        Subject::File(file) | Subject::Crate { file, .. } => prepare_file(&subject, file, args, ui)?,
-    };
-    prepared.run(args, ui)
+    if args.watch {
+        return run_watched(&subject, args, ui);
+    }
+    let prepared = prepare(&subject, args, ui, &mut BTreeSet::new())?;
+    let code = prepared.run(args, ui, &mut || None)?;
+    Ok(code.unwrap_or(exit::OK))
+}
+
+/// Runs, and again whenever something changes, until it is told to end.
+fn run_watched(subject: &Subject, args: &Run, ui: &Ui) -> Outcome {
+    let mut paths = watch::at_least(subject);
+    loop {
+        let since = SystemTime::now();
+        // What was looked at stays so while there is an error: it may be mended there.
+        let mut found = paths.clone();
+        let prepared = prepare(subject, args, ui, &mut found);
+        let mut watched = Watched::new(found, since);
+        if let Subject::Crate { user, .. } = subject {
+            // Building has brought it in step.
+            watched.forget_changes_of(&[user.folder.join("Cargo.toml")]);
+        }
+        paths = watched.paths().clone();
+        let outcome = match prepared {
+            Ok(prepared) => {
+                let mut meanwhile = watched.changed_meanwhile();
+                prepared.run(args, ui, &mut || meanwhile.take().or_else(|| watched.changed()))
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            // It was ended because something changed.
+            Ok(None) => watched.settle(),
+            Ok(Some(_)) | Err(_) if stop::requested().is_some() => {
+                return outcome.map(|code| code.unwrap_or(exit::OK));
+            }
+            // No change of a file mends the command line, or this machine.
+            Err(error) if exit::code_of(&error) != exit::FAILED => return Err(error),
+            outcome => {
+                if let Err(error) = outcome
+                    && !error.is::<exit::Reported>()
+                {
+                    ui.error(&error);
+                }
+                ui.say("waiting", "for a file to change");
+                let Some(path) = watched.wait() else { return Ok(exit::OK) };
+                ui.say("changed", &path.display().to_string());
+            }
+        }
+    }
+}
+
+/// Builds what has to be built. `made_of` gets the files and folders that it is made of.
+fn prepare(
+    subject: &Subject,
+    args: &Run,
+    ui: &Ui,
+    made_of: &mut BTreeSet<PathBuf>,
+) -> anyhow::Result<Prepared> {
+    match subject {
+        Subject::Image(image) => prepare_image(image, args, ui),
+        Subject::File(file) | Subject::Crate { file, .. } => prepare_file(subject, file, args, ui, made_of),
+    }
 }
 
 /// All that is needed to start.
@@ -56,7 +118,13 @@ fn prepare_image(image: &Path, args: &Run, ui: &Ui) -> anyhow::Result<Prepared> 
     Ok(Prepared { choice, needs, image: image.into(), published, taps })
 }
 
-fn prepare_file(subject: &Subject, file: &Path, args: &Run, ui: &Ui) -> anyhow::Result<Prepared> {
+fn prepare_file(
+    subject: &Subject,
+    file: &Path,
+    args: &Run,
+    ui: &Ui,
+    made_of: &mut BTreeSet<PathBuf>,
+) -> anyhow::Result<Prepared> {
     let mut parameters = args.parameters.clone();
     parameters.offline = args.cargo.offline;
     if args.monitor == Some(MonitorChoice::Process) {
@@ -79,6 +147,7 @@ fn prepare_file(subject: &Subject, file: &Path, args: &Run, ui: &Ui) -> anyhow::
         parameters.target = Some(TargetChoice::Process);
         checked = appliance::check(file, &parameters, ui)?;
     }
+    made_of.extend(checked.made_of());
     let needs = needs::of_plan(&checked.plan, &checked.sources);
     if choice.monitor != Monitor::Process {
         refuse_too_much(&needs, args)?;

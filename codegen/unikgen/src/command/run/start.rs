@@ -1,13 +1,14 @@
 //! Starting what was prepared, and what is made of its end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use super::Prepared;
 use crate::backend;
 use crate::cli::{Machine, Run};
-use crate::exit::{self, ENVIRONMENT, FAILED, Outcome};
+use crate::exit::{self, ENVIRONMENT, FAILED};
 use crate::monitor::choose::Monitor;
 use crate::monitor::process;
 use crate::monitor::qemu::{self, GuestEnd, Launch, Net};
@@ -22,16 +23,30 @@ const FAULT: u8 = 102;
 const TRIES: u32 = 10;
 
 impl Prepared {
-    /// Starts it, and waits for its end; gives the exit code of the guest.
+    /// Starts it, and waits for its end; gives the exit code of the guest, or nothing when it
+    /// was ended because `changed` gave a path.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn run(mut self, args: &Run, ui: &Ui) -> Outcome {
+    pub fn run(
+        mut self,
+        args: &Run,
+        ui: &Ui,
+        changed: &mut dyn FnMut() -> Option<PathBuf>,
+    ) -> anyhow::Result<Option<u8>> {
         let mut tries = 0;
         loop {
-            let end = self.start(args, ui)?;
+            let what = RefCell::new(None);
+            let end = self.start(args, ui, &mut || {
+                what.replace(changed());
+                what.borrow().is_some()
+            })?;
+            if let (End::Changed, Some(path)) = (end, what.take()) {
+                ui.say("changed", &path.display().to_string());
+                return Ok(None);
+            }
             if end != End::PortTaken {
-                return Ok(self.exit_code(end, args, ui));
+                return Ok(Some(self.exit_code(end, args, ui)));
             }
             // It was free when we looked, and another program was faster. One that we chose
             // is as good as the next; one that was asked for isn't, and this says so.
@@ -47,7 +62,7 @@ impl Prepared {
         }
     }
 
-    fn start(&self, args: &Run, ui: &Ui) -> anyhow::Result<End> {
+    fn start(&self, args: &Run, ui: &Ui, changed: &mut dyn FnMut() -> bool) -> anyhow::Result<End> {
         let command = self.command(args)?;
         for published in
             self.published.iter().filter(|published| published.chosen && !published.to.service.is_empty())
@@ -108,7 +123,7 @@ impl Prepared {
                 "Could not set up host forwarding rule"
             },
         };
-        supervise::run(&command, watch)
+        supervise::run(&command, watch, changed)
     }
 
     fn command(&self, args: &Run) -> anyhow::Result<Command> {
@@ -212,7 +227,8 @@ impl Prepared {
                 ui.say("stopped", &self.needs.appliance);
                 return stop::requested().map_or(FAILED, stop::code);
             }
-            End::PortTaken => return ENVIRONMENT,
+            // Dealt with where it is started.
+            End::PortTaken | End::Changed => return ENVIRONMENT,
             End::TimedOut => {
                 ui.error(&anyhow::anyhow!(
                     "{} wasn't ready after {} s, and was stopped; --start-timeout 0 waits for ever",
