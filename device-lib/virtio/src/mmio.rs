@@ -1,8 +1,15 @@
 //! Virtio over MMIO (virtio 1.2, section 4.2).
+//!
+//! The registers that move data, the bells and the acknowledgement of the interrupt, share a
+//! page with those that say where the queues are. So after the seal the page is the gate's, and
+//! what it writes there for the driver was fixed before.
 
+use alloc::vec::Vec;
 use core::task::{Context, Poll};
 
-use unik::platform::machine::device::{Interrupt, Mapped, MmioWindow, Trigger, map};
+use unik::platform::machine::device::{
+    GateWrite, Interrupt, Mapped, MmioWindow, Trigger, map_for_gate, map_until_seal,
+};
 
 use crate::queue::RingAddresses;
 use crate::setup::{Port, SetupError, Transport};
@@ -30,6 +37,9 @@ mod register {
     pub const CONFIG: usize = 0x100;
 }
 
+/// Both causes of an interrupt: used buffers, a change of the configuration.
+const ALL_CAUSES: u32 = 3;
+
 /// "virt", little-endian.
 const MAGIC: u32 = 0x7472_6976;
 
@@ -41,6 +51,7 @@ pub(crate) struct MmioTransport {
     offered: Option<u64>,
     /// The queue that the device has selected.
     selected: Option<u16>,
+    bells: Vec<GateWrite>,
 }
 
 impl MmioTransport {
@@ -52,7 +63,8 @@ impl MmioTransport {
         if window.size < register::CONFIG as u64 {
             return Ok(None);
         }
-        let registers = map(window.base, window.size)
+        // Only up to the seal: the driver may not take it.
+        let registers = map_until_seal(window.base, window.size)
             .map_err(|_| SetupError::Machine("a virtio-mmio window can't be mapped"))?;
         let id = registers.read::<u32>(register::DEVICE_ID);
         if registers.read::<u32>(register::MAGIC) != MAGIC || id == 0 {
@@ -61,7 +73,10 @@ impl MmioTransport {
         if registers.read::<u32>(register::VERSION) != 2 {
             return Err(SetupError::Legacy);
         }
-        Ok(Some((MmioTransport { registers, gsi: window.gsi, offered: None, selected: None }, id)))
+        Ok(Some((
+            MmioTransport { registers, gsi: window.gsi, offered: None, selected: None, bells: Vec::new() },
+            id,
+        )))
     }
 
     fn write(&self, offset: usize, value: u32) {
@@ -74,6 +89,13 @@ impl MmioTransport {
             self.write(register::QUEUE_SELECT, u32::from(index));
             self.selected = Some(index);
         }
+    }
+
+    /// A write that the gate does when the device runs.
+    fn gate_write(&self, offset: usize, value: u32) -> Result<GateWrite, SetupError> {
+        self.registers
+            .gate_write(offset, value)
+            .map_err(|_| SetupError::Machine("the gate takes no more writes to registers"))
     }
 
     fn write_address(&self, offset: usize, address: u64) {
@@ -120,6 +142,11 @@ impl Transport for MmioTransport {
     }
 
     fn set_queue(&mut self, index: u16, size: u16, at: RingAddresses) -> Result<(), SetupError> {
+        // Queues are set up in their order, so that a bell has their number.
+        if usize::from(index) != self.bells.len() {
+            return Err(SetupError::NoQueue);
+        }
+        self.bells.push(self.gate_write(register::QUEUE_NOTIFY, u32::from(index))?);
         // That it isn't in use needn't be asked (section 4.2.3.2, step 2): the reset saw to it.
         self.select(index);
         self.write(register::QUEUE_SIZE, u32::from(size));
@@ -143,21 +170,27 @@ impl Transport for MmioTransport {
         // While the line is low: the reset cleared its causes, and there are none up to here.
         let interrupt = Interrupt::from_gsi(self.gsi, Trigger::Edge)
             .map_err(|_| SetupError::Machine("the device's interrupt line can't be routed"))?;
+        let acknowledge = self.gate_write(register::INTERRUPT_ACKNOWLEDGE, ALL_CAUSES)?;
+        map_for_gate(self.registers.phys(), self.registers.len() as u64)
+            .map_err(|_| SetupError::Machine("a virtio-mmio window can't be kept"))?;
         self.set_status(status);
-        Ok(MmioPort { registers: self.registers, interrupt })
+        Ok(MmioPort { bells: self.bells, acknowledge, interrupt })
     }
 }
 
 /// A running device in an MMIO window.
 #[derive(Debug)]
 pub(crate) struct MmioPort {
-    registers: Mapped,
+    bells: Vec<GateWrite>,
+    acknowledge: GateWrite,
     interrupt: Interrupt,
 }
 
 impl Port for MmioPort {
     fn notify(&self, index: u16) {
-        self.registers.write(register::QUEUE_NOTIFY, u32::from(index));
+        if let Some(bell) = self.bells.get(usize::from(index)) {
+            bell.write();
+        }
     }
 
     fn poll_interrupt(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -165,7 +198,7 @@ impl Port for MmioPort {
         if fired.is_ready() {
             // Both causes at once, without asking which: reading the status is another exit.
             // What the device uses from here on raises the line anew.
-            self.registers.write(register::INTERRUPT_ACKNOWLEDGE, 3u32);
+            self.acknowledge.write();
         }
         fired.map(drop)
     }
