@@ -5,18 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use unik_catalogue::Target;
 use unik_dsl::plan::Plan;
 use unik_dsl::source::SourceMap;
 
 use crate::cache::{self, Cache, Sources};
-use crate::cargo::{Build, Cargo};
+use crate::cargo::{Build, Cargo, Rustc};
 use crate::expand::{Expansion, expand};
 use crate::foreign::Foreign;
 use crate::host::BakedSet;
 use crate::image::{self, Report};
+use crate::layout::{Layout, Seed};
 use crate::manifest::Places;
 use crate::note::DeviceManifest;
+use crate::record::Record;
+use crate::settings::Settings;
 use crate::{Error, format, manifest, template};
 
 /// What is to be built.
@@ -33,6 +37,10 @@ pub struct Job<'a> {
     pub own: &'a Sources,
     /// How to run cargo.
     pub cargo: &'a Cargo,
+    /// What the layout of the image is drawn from; the hash of all inputs when `None`.
+    pub seed: Option<Seed>,
+    /// The build parameters that were given a value on the command line: the image records them.
+    pub set: &'a [(String, String)],
     /// The user's own crate, when the file is used by `unik::appliance!` there.
     pub user: Option<UserCrate>,
 }
@@ -121,9 +129,24 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
         // network for something else, the build does it.
         let _ = job.cargo.settle_lock(&folder);
     }
+    let rustc = job.cargo.rustc(&folder)?;
     let (flags, mut last) = match job.plan.target {
-        Target::Machine => (machine_flags(job, &own), machine_link(job, &work)?),
-        Target::Process => (remaps(job, &own), Vec::new()),
+        Target::Machine => {
+            let seed = match job.seed {
+                Some(seed) => seed,
+                None => seed_of_inputs(job, &expansion, foreign.as_ref(), &rustc)?,
+            };
+            let record = Record {
+                version: 1,
+                unik: env!("CARGO_PKG_VERSION").into(),
+                sources: job.own.hash.clone(),
+                rustc: rustc.version.clone(),
+                seed,
+                set: job.set.iter().cloned().collect(),
+            };
+            (machine_flags(job, &own, &rustc), machine_link(job, &record, &work)?)
+        }
+        Target::Process => (remaps(job, &own, &rustc), Vec::new()),
     };
     if job.user.is_some() {
         // A new file in an embedded folder is nothing that cargo sees in this crate.
@@ -264,17 +287,6 @@ pub fn own_name(own: &Sources) -> PathBuf {
 const STACK: u32 = 128 * 1024;
 
 #[derive(Serialize)]
-struct LinkerView {
-    stack_size: u32,
-}
-
-/// The linker script of an image.
-#[must_use]
-pub fn linker_script() -> String {
-    template::render(template::LINKER_SCRIPT, &LinkerView { stack_size: STACK })
-}
-
-#[derive(Serialize)]
 struct RunView {
     appliance: String,
     megabytes: u64,
@@ -329,19 +341,19 @@ fn profile(target: Target) -> Vec<String> {
 }
 
 /// Flags for every crate of a machine's image.
-fn machine_flags(job: &Job, own: &Path) -> Vec<String> {
-    let settings = crate::settings::Settings::of(job.plan);
+fn machine_flags(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
+    let settings = Settings::of(job.plan);
     let mut flags: Vec<String> =
         ["--cfg=unik_machine", "--check-cfg=cfg(unik_machine)"].map(String::from).into();
     let codegen = ["relocation-model=static", "force-unwind-tables=no"];
     flags.extend(codegen.iter().map(|option| format!("-C{option}")));
     flags.push(format!("-Ctarget-cpu={}", settings.cpu));
-    flags.extend(remaps(job, own));
+    flags.extend(remaps(job, own, rustc));
     flags
 }
 
 /// Names for folders that differ between machines, so that images don't.
-fn remaps(job: &Job, own: &Path) -> Vec<String> {
+fn remaps(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
     // Inside a generated crate they are named as seen from there.
     let mut remaps = vec![(own.to_owned(), "unik"), (own_name(job.own), "unik")];
     let home = std::env::var_os("CARGO_HOME")
@@ -349,14 +361,47 @@ fn remaps(job: &Job, own: &Path) -> Vec<String> {
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     remaps.extend(home.map(|home| (home, "/cargo")));
     remaps.push((job.cache.root().join("work"), "/work"));
+    // Where the library's sources are installed, rustc names them by their place there.
+    let library = format!("/rustc/{}", rustc.commit);
+    remaps.push((rustc.sysroot.join("lib/rustlib/src/rust"), &library));
     remaps.into_iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
 }
 
+/// The seed that all inputs together give: the plan with what was baked, the sources, the
+/// compiler.
+fn seed_of_inputs(
+    job: &Job,
+    expansion: &Expansion,
+    foreign: Option<&Foreign>,
+    rustc: &Rustc,
+) -> Result<Seed, Error> {
+    let mut own = Sha256::new();
+    if let Some(user) = &job.user {
+        // Not the whole folder: images are built into it. Nor the lock file, which the first
+        // build makes.
+        for file in ["Cargo.toml", "build.rs"] {
+            if let Ok(bytes) = fs::read(user.folder.join(file)) {
+                own.update((bytes.len() as u64).to_le_bytes());
+                own.update(bytes);
+            }
+        }
+        cache::hash_folder(&user.folder.join("src"), &mut own)?;
+    }
+    let foreign = foreign.map_or(&[][..], |foreign| foreign.hash());
+    let inputs =
+        [&expansion.hash[..], job.own.hash.as_bytes(), foreign, &own.finalize(), rustc.version.as_bytes()];
+    Ok(Seed::of_inputs(&inputs))
+}
+
 /// Flags for the last crate of a machine's image.
-fn machine_link(job: &Job, work: &Path) -> Result<Vec<String>, Error> {
-    let script = linker_script();
+fn machine_link(job: &Job, record: &Record, work: &Path) -> Result<Vec<String>, Error> {
+    let layout = Layout::new(record.seed, Settings::of(job.plan).memory);
+    let script = layout.linker_script(STACK, record);
     // Its name changes with its text: cargo goes by the arguments.
     let path = work.join(format!("image-{}.ld", cache::short_hash(script.as_bytes())));
+    for other in scripts(work).filter(|other| *other != path) {
+        fs::remove_file(&other).map_err(|source| Error::Io { path: other, source })?;
+    }
     cache::write_changed(&path, script.as_bytes())?;
     let empty = empty_libraries(job.cache)?;
     let mut flags = vec!["-Clinker=rust-lld".to_string(), "-Clinker-flavor=ld.lld".into()];
@@ -377,8 +422,19 @@ fn machine_link(job: &Job, work: &Path) -> Result<Vec<String>, Error> {
         "-zmax-page-size=4096".into(),
         "--orphan-handling=error".into(),
     ];
-    flags.extend(arguments.into_iter().map(|argument| format!("-Clink-arg={argument}")));
+    flags.extend(
+        arguments
+            .into_iter()
+            .chain(layout.linker_arguments())
+            .map(|argument| format!("-Clink-arg={argument}")),
+    );
     Ok(flags)
+}
+
+/// The linker scripts of this and of earlier builds: each seed has its own.
+fn scripts(work: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(work).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "ld"))
 }
 
 /// A folder of empty archives under the names of the C library's. A crate that needs one

@@ -54,6 +54,17 @@ pub(crate) struct Made {
     pub warnings: Vec<String>,
 }
 
+/// The compiler that builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rustc {
+    /// As it says itself: `1.95.0 (59807616e 2026-04-14)`.
+    pub version: String,
+    /// The commit that it was made from, in full.
+    pub commit: String,
+    /// The folder that it is installed in.
+    pub sysroot: PathBuf,
+}
+
 /// Variables of the environment that cargo and rustc obey, and that mean another build.
 fn is_foreign(name: &str) -> bool {
     let kept =
@@ -82,7 +93,11 @@ fn is_foreign(name: &str) -> bool {
 impl Cargo {
     /// A command that starts in `folder`, without what other builds put in the environment.
     pub(crate) fn command(&self, folder: &Path) -> Command {
-        let mut command = Command::new(self.program.clone().unwrap_or_else(|| "cargo".into()));
+        self.command_of(self.program.clone().unwrap_or_else(|| "cargo".into()), folder)
+    }
+
+    fn command_of(&self, program: OsString, folder: &Path) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(is_foreign) {
                 command.env_remove(name);
@@ -100,6 +115,31 @@ impl Cargo {
         }
         let program = self.program.as_deref().unwrap_or("cargo".as_ref());
         Error::NoCargo { program: program.to_string_lossy().into_owned(), source }
+    }
+
+    /// The compiler that cargo takes in `folder`.
+    pub(crate) fn rustc(&self, folder: &Path) -> Result<Rustc, Error> {
+        let says = self.ask_rustc(folder, &["-vV"])?;
+        let value = |key: &str| says.lines().find_map(|line| line.strip_prefix(key));
+        let odd = || Error::Cargo { output: format!("rustc -vV says what can't be understood:\n{says}") };
+        let sysroot = self.ask_rustc(folder, &["--print", "sysroot"])?;
+        Ok(Rustc {
+            version: value("rustc ").ok_or_else(odd)?.into(),
+            commit: value("commit-hash: ").ok_or_else(odd)?.into(),
+            sysroot: sysroot.trim_end().into(),
+        })
+    }
+
+    fn ask_rustc(&self, folder: &Path, arguments: &[&str]) -> Result<String, Error> {
+        let mut command = self.command_of("rustc".into(), folder);
+        let output = command
+            .args(arguments)
+            .output()
+            .map_err(|source| Error::NoCargo { program: "rustc".into(), source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(Error::Cargo { output: String::from_utf8_lossy(&output.stderr).into_owned() })
     }
 
     /// Puts the crate in `folder` into its lock file without changing the rest of it.

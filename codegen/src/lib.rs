@@ -10,7 +10,10 @@
 //! | | [`foreign`] | crates of third parties, as a generated crate sees them |
 //! | image | [`build`](mod@build) | crate → cargo → image, in a [`cache`] |
 //! | | [`children`] | the programs that a build runs, and their end |
+//! | | [`layout`] | draws from a seed where things are in it |
+//! | | [`record`] | what an image says of how it was built |
 //! | | [`image`] | reads the image back: checks, strips, reports, symbolises |
+//! | | [`verify`] | compares an image with one that was built again |
 //! | macro | [`door`] | the macro door, `unik::appliance!` |
 //! | | [`sync`] | dependencies of a crate of the user's own |
 //!
@@ -38,12 +41,18 @@ pub mod helper;
 pub mod host;
 #[cfg(feature = "image")]
 pub mod image;
+#[cfg(feature = "image")]
+pub mod layout;
 pub mod manifest;
 pub mod note;
+#[cfg(feature = "image")]
+pub mod record;
 pub mod settings;
 #[cfg(feature = "image")]
 pub mod sync;
 mod template;
+#[cfg(feature = "image")]
+pub mod verify;
 
 #[cfg(feature = "image")]
 pub use build::{Built, Job, Progress, UserCrate, build};

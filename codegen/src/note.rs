@@ -7,6 +7,7 @@
 //! | 1 | the device manifest: JSON, [`DeviceManifest`] |
 //! | 2 | the hash of the plan, 32 bytes |
 //! | 3 | the hash (SHA-256) of the report, 32 bytes; zeros until the image is finished |
+//! | 4 | how the image was built: JSON, [`Record`](crate::record::Record); written by the linker script |
 
 use std::net::Ipv4Addr;
 
@@ -25,6 +26,8 @@ pub const MANIFEST: u32 = 1;
 pub const PLAN: u32 = 2;
 /// The type of the note that holds the report's hash.
 pub const REPORT: u32 = 3;
+/// The type of the note that holds how the image was built.
+pub const RECORD: u32 = 4;
 
 /// What an image needs of its monitor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,13 +4,16 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::Target;
 use unik_codegen::build::crate_files;
 use unik_codegen::expand;
+use unik_codegen::layout::{Layout, Seed};
 use unik_codegen::manifest::{self, Places};
+use unik_codegen::record::Record;
 
 #[test]
 fn generated_crates() {
@@ -39,6 +42,21 @@ fn generated_crates() {
             }
         }
     }
+}
+
+/// What the guests of the tests, which cargo alone builds, are linked with.
+#[test]
+fn the_linker_script() {
+    let record = Record {
+        version: 1,
+        unik: "0.0.0".into(),
+        sources: "000000000000".into(),
+        rustc: "unknown".into(),
+        seed: Seed(7),
+        set: BTreeMap::new(),
+    };
+    let script = Layout::new(record.seed, 16 << 20).linker_script(64 << 10, &record);
+    compare(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/image.ld"), &script);
 }
 
 fn compare(path: &Path, now: &str) {

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::note::{self, DeviceManifest};
+use crate::record::Record;
 
 pub use callers::Calls;
 pub use check::check;
@@ -25,13 +26,13 @@ pub use report::{CrateSize, NodeEntry, Report, SectionSize};
 pub use strip::strip;
 pub use symbolise::{Frame, symbolise};
 
-type Elf<'a> = ElfFile64<'a, Endianness>;
+pub(crate) type Elf<'a> = ElfFile64<'a, Endianness>;
 
 fn bad(message: impl Into<String>) -> Error {
     Error::Image { message: message.into() }
 }
 
-fn parse(image: &[u8]) -> Result<Elf<'_>, Error> {
+pub(crate) fn parse(image: &[u8]) -> Result<Elf<'_>, Error> {
     let elf = Elf::parse(image).map_err(|error| bad(format!("it is no 64-bit ELF file: {error}")))?;
     if elf.elf_header().e_machine(elf.endian()) != elf::EM_X86_64 {
         return Err(bad("it is not for x86-64"));
@@ -70,6 +71,23 @@ pub fn end(image: &[u8]) -> Result<u64, Error> {
         .map(|load| load.p_paddr(elf.endian()).saturating_add(load.p_memsz(elf.endian())))
         .max()
         .unwrap_or(0))
+}
+
+/// What the image says of how it was built.
+///
+/// # Errors
+/// When it is no image, or says nothing of it.
+pub fn record(image: &[u8]) -> Result<Record, Error> {
+    let bytes = note_of(image, note::RECORD)?.ok_or_else(|| bad("it doesn't say how it was built"))?.0;
+    let record: Record = serde_json::from_slice(bytes)
+        .map_err(|error| bad(format!("what it says of how it was built can't be read: {error}")))?;
+    if record.version != 1 {
+        return Err(bad(format!(
+            "what it says of how it was built has version {}, this unikgen knows 1",
+            record.version
+        )));
+    }
+    Ok(record)
 }
 
 /// The hash of the report that was written with the image.

@@ -11,6 +11,7 @@ use unik_dsl::source::SourceMap;
 use super::{loaded, parse};
 use crate::Error;
 use crate::note::DeviceManifest;
+use crate::record::Record;
 
 /// The report of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ use crate::note::DeviceManifest;
 pub struct Report {
     /// The version of this table: 1.
     pub version: u32,
+    /// How the image was built.
+    pub build: Record,
     /// What the image needs of its monitor.
     pub manifest: DeviceManifest,
     /// Bytes that are loaded from the file.
@@ -91,6 +94,7 @@ impl Report {
         let total = |all: bool| sections.iter().filter(|s| all || s.in_file).map(|s| s.size).sum();
         Ok(Report {
             version: 1,
+            build: super::record(twin)?,
             manifest: DeviceManifest::of(plan),
             loaded: total(false),
             memory: total(true),

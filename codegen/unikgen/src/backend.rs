@@ -10,7 +10,10 @@ use unik_codegen::build::{Built as Made, Job, Progress, UserCrate};
 use unik_codegen::foreign::Foreign;
 use unik_codegen::helper::Workshop;
 use unik_codegen::image::{self, Report};
+use unik_codegen::layout::Seed;
 use unik_codegen::manifest::Places;
+pub use unik_codegen::record::Record;
+use unik_codegen::verify::Difference;
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
 use unik_dsl::Analysis;
 
@@ -108,6 +111,7 @@ pub fn build(
     checked: &Checked,
     parameters: &Parameters,
     cargo: &cli::Cargo,
+    seed: Option<Seed>,
     ui: &Ui,
 ) -> anyhow::Result<Made> {
     let user = match subject {
@@ -134,6 +138,8 @@ pub fn build(
         cache: &cache,
         own: &own,
         cargo: &cargo,
+        seed,
+        set: &parameters.set,
         user,
     };
     let what = format!("building {} for {}", checked.plan.appliance, checked.plan.target.word());
@@ -227,17 +233,21 @@ fn chains(tree: &str, name: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// What the image in this file needs, as it says itself.
-///
-/// # Errors
-/// When it is no image.
-pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
+fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
     let unreadable = || format!("can't read {}", path.display());
     // A device or a pipe may have no end.
     if !std::fs::metadata(path).with_context(unreadable)?.is_file() {
         return Err(exit::usage(format!("`{}` is no image: it is no regular file", path.display())));
     }
-    let file = std::fs::read(path).with_context(unreadable)?;
+    std::fs::read(path).with_context(unreadable)
+}
+
+/// What the image in this file needs, as it says itself.
+///
+/// # Errors
+/// When it is no image.
+pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
+    let file = read_image(path)?;
     let manifest = image::manifest(&file).map_err(|error| {
         let advice = if is_program(&file) {
             format!(
@@ -327,6 +337,43 @@ fn works() -> Vec<PathBuf> {
     let Ok(folder) = cache_folder() else { return Vec::new() };
     let Ok(entries) = std::fs::read_dir(folder.join("work")) else { return Vec::new() };
     entries.flatten().map(|entry| entry.path()).collect()
+}
+
+/// The hash of the sources of the runtime and the components that this command carries.
+#[must_use]
+pub fn sources_hash() -> String {
+    own_sources().hash
+}
+
+/// An image, and what it says of how it was built.
+///
+/// # Errors
+/// When it is no image.
+pub fn image_and_record(path: &Path) -> anyhow::Result<(Vec<u8>, Record)> {
+    let bytes = read_image(path)?;
+    let record = image::record(&bytes)
+        .map_err(|error| exit::usage(format!("`{}` can't be verified: {error}", path.display())))?;
+    Ok((bytes, record))
+}
+
+/// The unstripped twin of the image that was just built in this cache.
+///
+/// # Errors
+/// When it isn't there.
+pub fn twin_in(cache: &Path, image: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let works = std::fs::read_dir(cache.join("work")).context("the build left nothing")?;
+    let mut works = works.flatten().map(|entry| entry.path());
+    let of = |work: &PathBuf| std::fs::read(work.join("image.elf")).is_ok_and(|other| other == image);
+    let work = works.find(of).context("the build left no twin of its image")?;
+    std::fs::read(work.join("image.twin.elf")).context("can't read the twin of the image")
+}
+
+/// In what the second image, with this twin, differs from the first.
+///
+/// # Errors
+/// When one is no image.
+pub fn compare(first: &[u8], second: &[u8], twin: &[u8]) -> anyhow::Result<Option<Difference>> {
+    unik_codegen::verify::compare(first, second, twin).map_err(with_code)
 }
 
 /// The SHA-256 of a file, in hexadecimal.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use unik_codegen::layout::{NoSeed, Seed};
 
 use crate::exit;
 use crate::publish::Publish;
@@ -120,6 +121,19 @@ Examples:
   unikgen build --target process         an ordinary Linux program of the same plan
   unikgen build --report json > report.json")]
     Build(Build),
+    /// Build an image again, and say whether that gives the same, byte by byte
+    #[command(after_help = "\
+The image says which seed and which values of --set it was built with; FILE is built again with \
+these, in a fresh folder of its own below $TMPDIR that shares nothing with earlier builds. It takes \
+as long as a first build. Another version of unikgen or rustc makes another image: if it was built \
+by one, that is said first.
+
+Ends with 0 if the images are equal, 1 if they differ or FILE doesn't build, 2 if IMAGE is none.
+
+Examples:
+  unikgen verify site.img site.unik
+  unikgen verify counter.img counter     a crate that uses unik::appliance!; it must be in step")]
+    Verify(Verify),
     /// Build if something changed, then boot, with the console on this terminal
     #[command(after_help = format!("\
 Every port that a service listens on is published on 127.0.0.1; a port below 1024 on 8000 + \
@@ -364,12 +378,39 @@ pub struct Build {
     /// crash records, and isn't deployed
     #[arg(long)]
     pub twin: bool,
+    /// What the layout of the image is drawn from: a number, or `random`; by default the hash
+    /// of everything that the image is made of, so that the same inputs make the same image
+    #[arg(long, value_name = "N|random", value_parser = parse_seed)]
+    pub seed: Option<SeedChoice>,
     /// Also print the report of the image on standard output
     #[arg(long, value_name = "FORMAT")]
     pub report: Option<ReportFormat>,
     /// How cargo is driven.
     #[command(flatten)]
     pub cargo: Cargo,
+}
+
+/// What a layout is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeedChoice {
+    /// This.
+    Fixed(Seed),
+    /// A number that nobody knows yet.
+    Random,
+}
+
+/// `unikgen verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The image
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// The .unik file that it is said to be built from, or a folder or crate with it
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub file: Option<PathBuf>,
+    /// Never use the network; take what cargo has already
+    #[arg(long, help_heading = "Cargo")]
+    pub offline: bool,
 }
 
 /// How the report is written.
@@ -565,6 +606,10 @@ pub struct Clean {
     pub dry_run: bool,
 }
 
+fn parse_seed(text: &str) -> Result<SeedChoice, NoSeed> {
+    if text == "random" { Ok(SeedChoice::Random) } else { text.parse().map(SeedChoice::Fixed) }
+}
+
 fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), value.into())),
@@ -597,6 +642,13 @@ mod tests {
     #[test]
     fn definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seeds() {
+        assert_eq!(parse_seed("random"), Ok(SeedChoice::Random));
+        assert_eq!(parse_seed("0x10"), Ok(SeedChoice::Fixed(Seed(16))));
+        assert!(parse_seed("Random").is_err());
     }
 
     #[test]

@@ -11,12 +11,11 @@ mkdir -p "$target/empty"
 for name in c gcc_s gcc m pthread dl rt util; do
     printf '!<arch>\n' > "$target/empty/lib$name.a"
 done
-sed 's/{{stack_size}}/65536/' "$here/../../../codegen/templates/image.ld.hbs" > "$target/image.ld"
 cd "$here"
 RUSTFLAGS="--cfg unik_machine -C target-cpu=${TARGET_CPU:-x86-64-v2} -C relocation-model=static -C linker=rust-lld -C linker-flavor=ld.lld -L native=$target/empty" \
 CARGO_TARGET_DIR="$target" \
 cargo rustc --release --quiet --target x86_64-unknown-linux-gnu -- \
-    -C link-arg=-T"$target/image.ld" \
+    -C link-arg=-T"$here/../image.ld" \
     -C link-arg=-static -C link-arg=--no-dynamic-linker -C link-arg=-no-pie \
     -C link-arg=--build-id=none -C link-arg=-z -C link-arg=max-page-size=4096 \
     -C link-arg=-z -C link-arg=noexecstack -C link-arg=-z -C link-arg=norelro \

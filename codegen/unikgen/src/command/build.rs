@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use unik_catalogue::Target;
+use unik_codegen::layout::Seed;
 
 use super::output;
 use crate::appliance;
 use crate::backend;
-use crate::cli::{Build, Parameters, ReportFormat};
+use crate::cli::{Build, Parameters, ReportFormat, SeedChoice};
 use crate::exit::{self, OK, Outcome};
 use crate::ui::Ui;
 
@@ -31,7 +32,17 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
         ));
     }
     let place = args.output.clone().unwrap_or_else(|| beside(file, target));
-    let made = backend::build(&subject, &checked, &parameters, &args.cargo, ui)?;
+    let seed = match args.seed {
+        Some(_) if target == Target::Process => {
+            return Err(exit::usage(
+                "--seed is for images: the host lays out a program of the target process",
+            ));
+        }
+        Some(SeedChoice::Fixed(seed)) => Some(seed),
+        Some(SeedChoice::Random) => Some(Seed::random().context("can't draw a seed")?),
+        None => None,
+    };
+    let made = backend::build(&subject, &checked, &parameters, &args.cargo, seed, ui)?;
     copy(&made.image, &place)?;
     if args.twin {
         copy(&made.twin, &place.with_extension("twin.elf"))?;
@@ -41,6 +52,9 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
             let report_place = place.with_extension("report.json");
             copy(report, &report_place)?;
             ui.say("image", &format!("{}, and what is in it: {}", place.display(), report_place.display()));
+            if let Some(report) = &made.report {
+                ui.say("seed", &report.build.seed.to_string());
+            }
             ui.say("sha256", &backend::sha256(&place)?);
             if args.report == Some(ReportFormat::Json) {
                 let text = std::fs::read_to_string(report)

@@ -15,6 +15,7 @@ pub mod new;
 pub mod run;
 pub mod symbolize;
 pub mod sync;
+pub mod verify;
 pub mod why;
 
 use std::io::Write as _;
@@ -34,6 +35,7 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::Doctor => doctor::run(ui),
         Command::Check(args) => check::run(&args, ui),
         Command::Build(args) => build::run(&args, ui),
+        Command::Verify(args) => verify::run(&args, ui),
         Command::Run(args) => run::run(&args, ui),
         Command::Graph(args) => graph::run(&args, ui),
         Command::Why(args) => why::run(&args, ui),

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 
 use rlsf::Tlsf;
 
-use super::OneThread;
+use super::{OneThread, linker_symbol};
 
 /// A range of physical addresses, in bytes, end exclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,9 +47,6 @@ const MAX_BOOT_LINE: usize = 4096;
 /// The boot page tables reach so far.
 const BOOT_REACH: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
-/// Nothing below is mapped, so that neither a null pointer nor a descriptor table at
-/// address 0 ever works.
-const LOWEST: u64 = 64 << 10;
 
 static RAM: OneThread<Cell<[Range; MAX_RANGES]>> =
     OneThread::new(Cell::new([Range { start: 0, end: 0 }; MAX_RANGES]));
@@ -154,8 +151,11 @@ pub fn ram() -> impl Iterator<Item = Range> {
 /// The whole pages that neither the image nor its page tables use, the image and they
 /// being the memory from 1 MiB to `reserved_end`.
 pub fn unused(reserved_end: u64) -> impl Iterator<Item = Range> {
+    // The linker script puts it at 64 KiB or above. Nothing below is mapped, so that neither a
+    // null pointer nor a descriptor table at address 0 ever works.
+    let lowest = linker_symbol!(__low_heap);
     ram()
-        .flat_map(move |range| [range.clip(LOWEST, MIB), range.clip(reserved_end, u64::MAX)])
+        .flat_map(move |range| [range.clip(lowest, MIB), range.clip(reserved_end, u64::MAX)])
         .filter(|range| !range.is_empty())
 }
 

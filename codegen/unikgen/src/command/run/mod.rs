@@ -154,7 +154,7 @@ fn prepare_file(
     }
     // Before the build: a taken port needn't wait for it.
     let (published, taps) = plug_in(&needs, &choice, args)?;
-    let image = backend::build(subject, &checked, &parameters, &args.cargo, ui)?.image;
+    let image = backend::build(subject, &checked, &parameters, &args.cargo, None, ui)?.image;
     Ok(Prepared { choice, needs, image, published, taps })
 }
 
