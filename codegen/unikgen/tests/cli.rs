@@ -13,6 +13,7 @@ const SUBCOMMANDS: &[&str] = &[
     "run",
     "graph",
     "why",
+    "verify",
     "expand",
     "components",
     "sync",
