@@ -381,6 +381,40 @@ fn without_arguments_it_takes_the_best_machine_and_tells_where_to_look() {
     assert!(serves(at, "It works."), "{}", running.printed());
 }
 
+/// The words of gdb's remote protocol: what stopped it, and go on.
+#[test]
+fn gdb_is_waited_for_and_let_in() {
+    use std::io::Write;
+    let image = build(&example("web"), &[]);
+    let port = free_port();
+    let at = local();
+    let arguments = [format!("--gdb={port}"), "--publish".into(), format!("{at}:80")];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut running = Running::start(&image, best(), &arguments);
+    let line = running.wait_for("gdb: waiting; connect with: gdb ", LONG);
+    let twin = line.split("gdb ").last().and_then(|rest| rest.split(' ').next()).expect("the twin");
+    assert!(Path::new(twin).is_file() && line.contains(&format!("127.0.0.1:{port}")), "{line}");
+    running.wait_for("hbreak", LONG);
+    let end = Instant::now() + LONG;
+    let mut gdb = loop {
+        match std::net::TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(Instant::now() < end, "{error}: {}", running.printed()),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    gdb.set_read_timeout(Some(Duration::from_secs(20))).expect("it can be set");
+    gdb.write_all(b"$?#3f").expect("it listens");
+    let mut answer = [0; 5];
+    gdb.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"+$T05", "stopped, by a trap");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!running.printed().contains("ready: "), "it waits: {}", running.printed());
+    gdb.write_all(b"+$c#63").expect("it listens");
+    running.wait_until_ready(best());
+    assert!(serves(at, "It works."), "{}", running.printed());
+}
+
 #[test]
 fn watched_it_follows_what_is_changed_and_outlives_mistakes() {
     let folder = scratch();
