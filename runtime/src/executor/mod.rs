@@ -224,6 +224,7 @@ impl Executor {
                     self.budget.set(BUDGET);
                     main_done = main.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
                 }
+                platform::progress();
                 polls += 1;
                 if self.ending.get().is_some() {
                     break;

@@ -12,6 +12,7 @@
 //! | `console_write(&[u8])` | write all bytes to the console, unbuffered |
 //! | `boot_line() -> &'static str` | the command line that the appliance was started with |
 //! | `entropy(&mut [u8]) -> Result<(), NoEntropy>` | bytes from the platform's own source, if it has one |
+//! | `progress()` | a task's turn ended: for a watchdog, if the platform has one |
 //! | `seal()` | from here on no mapping can change and no device can be added; a second call does nothing |
 //! | `ready()` | tell the monitor that the services answer: see [`start::print_ready`](crate::start::print_ready) |
 //! | `Bell::of_this_loop()`, `ring(&self)` | get a loop out of its `wait` from another thread or core |
@@ -51,7 +52,7 @@ impl Bell {
     pub const fn ring(&self) {}
 }
 
-pub use current::{boot_line, console_write, entropy, exit, now, ready, seal, wait, wall_clock};
+pub use current::{boot_line, console_write, entropy, exit, now, progress, ready, seal, wait, wall_clock};
 
 /// How an appliance ends.
 ///
@@ -93,6 +94,7 @@ const _: () = {
     let _: fn(&[u8]) = current::console_write;
     let _: fn() -> &'static str = current::boot_line;
     let _: fn(&mut [u8]) -> Result<(), NoEntropy> = current::entropy;
+    let _: fn() = current::progress;
     let _: fn() = current::seal;
     let _: fn() = current::ready;
     let _: fn() -> Bell = Bell::of_this_loop;

@@ -5,11 +5,15 @@
 
 use core::cell::Cell;
 
-use super::gate::{self, Arm, SPURIOUS_VECTOR, TIMER_VECTOR, Wait};
+use super::calls::{self, Arm, Wait};
+use super::gate::{SPURIOUS_VECTOR, TIMER_VECTOR};
 use super::{OneThread, clock, cpu, paging};
 
 const MSR_APIC_BASE: u32 = 0x1b;
 const MSR_X2APIC: u32 = 0x800;
+const MSR_TSC_DEADLINE: u32 = 0x6e0;
+/// Images don't use it.
+const MSR_FS_BASE: u32 = 0xc000_0100;
 const BASE_ENABLED: u64 = 1 << 11;
 const BASE_X2APIC: u64 = 1 << 10;
 const XAPIC: u64 = 0xfee0_0000;
@@ -48,13 +52,13 @@ pub fn start() {
     }
     let features = cpu::features();
     let arm = if features.tsc_deadline { Arm::TscDeadline } else { Arm::OneShot };
-    gate::choose_apic(features.x2apic, arm);
+    calls::choose_apic(features.x2apic, arm);
     if features.x2apic {
         // SAFETY: the register exists on every processor with long mode. x2APIC can be
         // switched on from any state of an enabled APIC, and CPUID has it.
         unsafe {
-            let base = gate::read_msr(MSR_APIC_BASE);
-            gate::write_msr(MSR_APIC_BASE, base | BASE_ENABLED | BASE_X2APIC);
+            let base = calls::read_msr(MSR_APIC_BASE);
+            calls::write_msr(MSR_APIC_BASE, base | BASE_ENABLED | BASE_X2APIC);
         }
     } else {
         assert!(paging::map_local_apic(XAPIC).is_ok(), "no page table is left for the local APIC");
@@ -131,15 +135,35 @@ pub fn wait_until(ns: u64) -> Wait {
     let now = cpu::tsc();
     let ticks = clock::ticks(ns).max(1);
     let deadline = now.saturating_add(ticks);
-    if timer.armed.is_some_and(|armed| armed <= deadline) {
+    // One that is due may have been taken while tasks ran.
+    if timer.armed.is_some_and(|armed| armed > now && armed <= deadline) {
         return Wait::Sleep;
     }
     TIMER.set(Timer { armed: Some(deadline), ..timer });
+    if is_countdown() { Wait::Arm(counts(ns)) } else { Wait::Arm(deadline) }
+}
+
+/// `ns` nanoseconds in the timer's unit, at least 1; for a countdown at most 2³² − 1.
+pub fn counts(ns: u64) -> u64 {
+    let ticks = clock::ticks(ns).max(1);
     if is_countdown() {
-        let counts = (u128::from(ticks) * u128::from(timer.counts_per_tick)) >> 32;
-        Wait::Arm((counts as u64).clamp(1, u32::MAX.into()))
+        let counts = (u128::from(ticks) * u128::from(TIMER.get().counts_per_tick)) >> 32;
+        (counts as u64).clamp(1, u32::MAX.into())
     } else {
-        Wait::Arm(deadline)
+        ticks
+    }
+}
+
+/// Arms the timer for `length` in its unit from now, by the write to an MSR that is returned.
+/// An xAPIC, which has no such MSR, is armed here; the write is then one without effect.
+pub fn arm_by_msr(length: u64) -> (u32, u64) {
+    if !is_countdown() {
+        (MSR_TSC_DEADLINE, cpu::tsc().saturating_add(length))
+    } else if cpu::features().x2apic {
+        (MSR_X2APIC + INITIAL_COUNT, length)
+    } else {
+        write(INITIAL_COUNT, length as u32);
+        (MSR_FS_BASE, 0)
     }
 }
 
@@ -156,7 +180,7 @@ pub fn id() -> u8 {
 fn read(register: u32) -> u32 {
     if cpu::features().x2apic {
         // SAFETY: x2APIC is on, and these registers can be read.
-        unsafe { gate::read_msr(MSR_X2APIC + register) as u32 }
+        unsafe { calls::read_msr(MSR_X2APIC + register) as u32 }
     } else {
         // SAFETY: `start` mapped the page, and all of this runs before the seal.
         unsafe { (XAPIC as *const u32).add(register as usize * 4).read_volatile() }
@@ -166,7 +190,7 @@ fn read(register: u32) -> u32 {
 fn write(register: u32, value: u32) {
     if cpu::features().x2apic {
         // SAFETY: x2APIC is on, and the values are of the registers' formats.
-        unsafe { gate::write_msr(MSR_X2APIC + register, value.into()) }
+        unsafe { calls::write_msr(MSR_X2APIC + register, value.into()) }
     } else {
         // SAFETY: as in `read`; a timer and an interrupt mask, which reach no memory.
         unsafe { (XAPIC as *mut u32).add(register as usize * 4).write_volatile(value) }

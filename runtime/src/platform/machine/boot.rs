@@ -19,8 +19,12 @@ pub const USER_CODE: u16 = 0x23;
 /// Ring-0 64-bit code segment selector.
 pub const GATE_CODE: u16 = 0x08;
 
+/// Where in the task state segment the bitmap begins that the seal closes the ports with. The
+/// one before it, of zeros, leaves all open. With its 129 bytes the segment ends.
+pub const IO_CLOSED_BASE: u16 = 112 + 8192;
+
 /// Entries of the interrupt descriptor table.
-pub const IDT_ENTRIES: usize = 0x51;
+pub const IDT_ENTRIES: usize = 0x60;
 
 global_asm!(
     // Where to enter, for the monitor: XEN_ELFNOTE_PHYS32_ENTRY.
@@ -55,31 +59,40 @@ global_asm!(
     .long gate_idt
 
     // The task state segment (SDM volume 3, 8.7): ring-0 stack, stack of NMI and double
-    // fault (IST 1), and the I/O permission bitmap, all open until the seal.
+    // fault (IST 1), and the I/O permission bitmaps: one of zeros, and the seal's.
     .section .gate.tss, "aw", @progbits
     .balign 16
-    .globl gate_tss
+    .globl gate_tss, gate_io_base
     gate_tss:
     .long 0
     .quad gate_stack_top, 0, 0
     .quad 0
     .quad gate_ist_top, 0, 0, 0, 0, 0, 0
     .quad 0
-    .short 0, 112
+    .short 0
+    gate_io_base:
+    .short 112
     .quad 0                         // fills up to the alignment of what follows
 
     .section .gate.bss, "aw", @nobits
-    .globl gate_io_bitmap
+    .globl gate_io_bitmap, gate_io_closed
     gate_io_bitmap:                 // follows the TSS: the linker script sees to it
-    .skip 8193
+    .skip 8192
+    gate_io_closed:                 // the segment ends after its first 129 bytes
+    .skip 136
     .balign 16
     .globl gate_idt
     gate_idt:
     .skip 16 * {idt_entries}
-    .skip 1024
+
+    .section .gate.stacks, "aw", @nobits
+    .balign 4096
+    .globl gate_ist_top, gate_stack_top
+    .skip 4096                      // not mapped
+    .skip 4096
     gate_ist_top:
-    .skip 2048
-    .globl gate_stack_top
+    .skip 4096                      // not mapped
+    .skip 4096
     gate_stack_top:
 
     .section .gate.tables, "aw", @nobits
@@ -95,7 +108,7 @@ global_asm!(
     "#,
     // Ring 0, 32 bits.
     r#"
-    .section .gate.text.boot, "ax", @progbits
+    .section .gate.boot.entry, "ax", @progbits
     .code32
     .globl unik_pvh_entry
     unik_pvh_entry:
@@ -170,7 +183,7 @@ global_asm!(
     call {start}
     ud2
     "#,
-    tss_limit = const 112 + 8193 - 1,
+    tss_limit = const IO_CLOSED_BASE + 129 - 1,
     idt_entries = const IDT_ENTRIES,
     idt_limit = const IDT_ENTRIES * 16 - 1,
     xcr0 = const super::cpu::XCR0_BOOT,

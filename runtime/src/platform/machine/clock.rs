@@ -9,7 +9,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::calendar::CmosTime;
-use super::{OneThread, apic, cpu, gate};
+use super::{OneThread, apic, cpu, calls};
 
 const NS_PER_S: u64 = 1_000_000_000;
 const HYPERVISOR_LEAF: u32 = 0x4000_0000;
@@ -205,7 +205,7 @@ fn has_kvm_clock(hypervisor: Hypervisor) -> bool {
 fn start_kvm_clock() -> bool {
     // SAFETY: CPUID has the register. KVM writes the 32 bytes at the address, which are
     // atomics that lie in one page and are used for nothing else, for good.
-    unsafe { gate::write_msr(MSR_KVM_SYSTEM_TIME, &raw const PAGE as u64 | 1) };
+    unsafe { calls::write_msr(MSR_KVM_SYSTEM_TIME, &raw const PAGE as u64 | 1) };
     PAGE.version.load(Ordering::Acquire) != 0 && PAGE.multiplier.load(Ordering::Relaxed) != 0
 }
 
@@ -240,7 +240,7 @@ fn page_khz() -> u64 {
 
 fn kvm_wall_clock(entry_ns: u64) -> Option<u64> {
     // SAFETY: as in `start_kvm_clock`, with 12 bytes, written now and never again.
-    unsafe { gate::write_msr(MSR_KVM_WALL_CLOCK, &raw const WALL_PAGE as u64) };
+    unsafe { calls::write_msr(MSR_KVM_WALL_CLOCK, &raw const WALL_PAGE as u64) };
     let version = WALL_PAGE.version.load(Ordering::Acquire);
     let seconds = u64::from(WALL_PAGE.seconds.load(Ordering::Relaxed));
     let nanoseconds = u64::from(WALL_PAGE.nanoseconds.load(Ordering::Relaxed));

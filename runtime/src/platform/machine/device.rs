@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 pub use super::interrupt::{Interrupt, InterruptError, Message, Trigger};
 pub use super::pci::{Bar, MsiX, PciAddress, PciCapability, PciError, PciFunction, pci_functions};
 pub use super::windows::MmioWindow;
-use super::{boot_arguments, gate, paging};
+use super::{boot_arguments, calls, paging};
 
 /// The windows named by `virtio_mmio.device=SIZE@BASE:GSI` on the boot line, in its order.
 ///
@@ -107,7 +107,7 @@ pub struct GateWrite {
 impl GateWrite {
     /// Writes the value, before the seal and after it.
     pub fn write(&self) {
-        gate::write(self.slot);
+        calls::write(self.slot);
     }
 }
 
@@ -196,7 +196,7 @@ impl Mapped {
         let register = self.register::<u32>(offset) as u64;
         // SAFETY: the mapping holds no memory of the guest. It stays, if it comes from
         // `map_for_gate`; otherwise the gate's write faults cleanly.
-        let slot = unsafe { gate::add_write(register, value) };
+        let slot = unsafe { calls::add_write(register, value) };
         slot.map(|slot| GateWrite { slot }).ok_or(MapError::NoSlots)
     }
 

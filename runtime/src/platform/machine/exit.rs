@@ -15,7 +15,8 @@ use super::cpu;
 pub const EXIT_PORT: u16 = 0xf4;
 /// Port of the keyboard controller's commands; stays open after the seal.
 pub const RESET_PORT: u16 = 0x64;
-const RESET: u8 = 0xfe;
+/// The command that pulls the reset line.
+pub const RESET: u8 = 0xfe;
 
 static ENDING: AtomicBool = AtomicBool::new(false);
 

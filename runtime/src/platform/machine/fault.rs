@@ -5,7 +5,7 @@
 //! without `0x`:
 //!
 //! ```text
-//! fault: page-fault error=6 rip=10f3a2 rsp=18e000 cr2=18dff8 write stack-overflow
+//! fault: page-fault error=6 rip=10f3a2 rsp=18e000 cr2=18dff8 write stack-overflow task=site
 //! registers: rax=0 rbx=… rcx= rdx= rsi= rdi= rbp= r8= … r15= rflags=
 //! stack: 10e771 10a014 …
 //!
@@ -15,7 +15,8 @@
 //!
 //! After `fault:` come the exception's name, four values, and words that say more: `read`,
 //! `write` or `execute` for a page fault, `stack-overflow` if it hit the page below the
-//! stack, `in-gate` if ring 0 itself faulted.
+//! stack, `in-gate` if ring 0 itself faulted, and the instance whose task was running.
+//! `watchdog` stands for a task that didn't give way for long.
 //! `stack:` lists up to 32 words of the stack, innermost first, that look like return
 //! addresses: they lie in text, behind a call. Some are stale, left over from calls
 //! that have returned. It is left out when there are none.
@@ -28,7 +29,8 @@ use super::super::Ending;
 use super::boot::GATE_CODE;
 use super::console::Console;
 use super::exit::{exit, is_ending, undefined_instruction};
-use super::{OneThread, linker_symbol};
+use super::{OneThread, gate, linker_symbol};
+use crate::executor;
 
 /// Return addresses in a record.
 const MAX_CALLERS: usize = 32;
@@ -53,7 +55,8 @@ pub struct Crash {
     rcx: u64,
     rbx: u64,
     rax: u64,
-    vector: u64,
+    /// The end of the stub that was entered.
+    stub: u64,
     error: u64,
     rip: u64,
     cs: u64,
@@ -83,7 +86,7 @@ pub static RECORD: OneThread<UnsafeCell<Crash>> = OneThread::new(UnsafeCell::new
     rcx: 0,
     rbx: 0,
     rax: 0,
-    vector: 0,
+    stub: 0,
     error: 0,
     rip: 0,
     cs: 0,
@@ -106,13 +109,15 @@ pub extern "C" fn fault_entry() -> ! {
 
 fn report(crash: &Crash) -> core::fmt::Result {
     let mut out = Console;
-    let name = exception_name(crash.vector);
+    let (vector, has_error) = gate::exception_of(crash.stub);
+    let name = exception_name(vector);
+    let error = if has_error { crash.error } else { 0 };
     write!(
         out,
-        "\nfault: {name} error={:x} rip={:x} rsp={:x} cr2={:x}",
-        crash.error, crash.rip, crash.rsp, crash.cr2
+        "\nfault: {name} error={error:x} rip={:x} rsp={:x} cr2={:x}",
+        crash.rip, crash.rsp, crash.cr2
     )?;
-    if crash.vector == PAGE_FAULT {
+    if vector == PAGE_FAULT {
         out.write_str(match crash.error & 0x12 {
             0 => " read",
             2 => " write",
@@ -125,6 +130,9 @@ fn report(crash: &Crash) -> core::fmt::Result {
     let in_gate = crash.cs == u64::from(GATE_CODE);
     if in_gate {
         out.write_str(" in-gate")?;
+    }
+    if let Some(task) = executor::current_task() {
+        write!(out, " task={task}")?;
     }
     out.write_str("\nregisters:")?;
     for (name, value) in [
@@ -173,6 +181,7 @@ fn exception_name(vector: u64) -> &'static str {
         18 => "machine-check",
         19 => "simd",
         21 => "control-protection",
+        gate::WATCHDOG => "watchdog",
         _ => "exception",
     }
 }

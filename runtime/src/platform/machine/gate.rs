@@ -1,37 +1,62 @@
-//! The gate: the only ring-0 code that runs after boot.
+//! The gate: the only ring-0 code that stays after the seal.
+//!
+//! What enters it, and by which way, is one table, `gate_entries` below. The interrupt
+//! descriptor table is filled from it, and it stands in the image as a note (name `unik`,
+//! type 4), so that tools can print it.
 //!
 //! | entry | from | does |
 //! |---|---|---|
-//! | `int3` at `gate_wait_site` | ring 3 | arms the timer if asked, sleeps, returns the vector that ended the sleep |
+//! | `int3` at `gate_wait_site` | ring 3 | arms the timer if asked, sleeps, says what ended the sleep |
 //! | `int3` at `gate_write_site` | ring 3 | writes a value to a register, both fixed before the seal: the *slot* that ring 3 names |
-//! | `int3` at `gate_setup_site` | ring 3, before the seal | writes MSRs, CR3, CR4; seals |
-//! | interrupts | the sleep itself | end of interrupt, return to ring 3 |
-//! | exceptions | anywhere | reflected to [`fault`](super::fault) on the emergency stack; a second one ends the machine |
+//! | device interrupts | the sleep | end of interrupt, return to ring 3 |
+//! | device interrupts | ring 3 | remembered for the next wait |
+//! | the timer | the sleep | as a device's; and it is armed anew, a tick ahead |
+//! | the timer | ring 3 | a tick of the watchdog |
+//! | exceptions, NMI, machine check | anywhere | reflected to [`fault`](super::fault) on the emergency stack; a second one ends the machine |
 //!
 //! The gate trusts no caller. `lld` pads text with `int3`, so a wild jump may land on one:
-//! the saved `rip` must be that of a call site. The setup call's site is compared with a
-//! variable that the seal zeroes, in memory that the seal takes from ring 3.
+//! the saved `rip` must be that of a call site. Until the seal a third site, *setup*, writes
+//! MSRs and control registers: by code in a page of its own, which the seal's tables don't
+//! map. No instruction of what stays can change a mapping.
 //!
-//! Interrupts are only taken between `sti` and `hlt`, so there is nothing to return to:
-//! the stub drops the interrupt frame and leaves through the wait's own.
+//! **Interrupts never run code of ring 3.** In the sleep there is nothing to return to: the
+//! stub drops the interrupt's frame and leaves through the wait's own, which lies where the
+//! processor puts every frame that comes from ring 3. After the seal ring 3 runs with
+//! interrupts on, for the watchdog's sake. A device's interrupt is then remembered and *not*
+//! ended, so that no other of its class follows before the wait that hands it over. The
+//! timer's class is higher.
 //!
-//! Stubs that ring 3 can reach start by loading clean flags: interrupt gates don't clear AC,
-//! which ring 3 can set to get around SMAP. Not with `clac`, which KVM's instruction emulator
-//! lacks, so that a guest dies of it where ring 0 is emulated; nor do all processors have it.
+//! **The watchdog** counts the ticks in which ring 3 made no progress
+//! ([`watchdog`](super::watchdog)): ticks that were delivered, not time, since a machine may
+//! be paused.
+//!
+//! Stubs that ring 3 can reach load clean flags before they do anything that matters:
+//! interrupt gates don't clear AC, which ring 3 can set to get around SMAP. Not with `clac`,
+//! which KVM's instruction emulator lacks, so that a guest dies of it where ring 0 is
+//! emulated; nor do all processors have it.
 
-use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::boot::{GATE_CODE, IDT_ENTRIES, USER_CODE, USER_DATA};
+use super::calls::{OP_LOAD, OP_READ_MSR, SLOTS};
 
-/// Vector of the timer.
-pub const TIMER_VECTOR: u8 = 0x30;
-/// Vectors of devices: `0x31..0x50`.
-pub const FIRST_DEVICE_VECTOR: u8 = 0x31;
+/// First vector of devices. All are of one priority class: while one is in service, no other
+/// comes.
+pub const FIRST_DEVICE_VECTOR: u8 = 0x30;
 /// One past the last device vector.
-pub const END_DEVICE_VECTOR: u8 = 0x50;
+pub const END_DEVICE_VECTOR: u8 = 0x40;
+/// Vector of the timer, of a higher class.
+pub const TIMER_VECTOR: u8 = 0x50;
 /// Vector that the APIC raises when an interrupt vanished.
-pub const SPURIOUS_VECTOR: u8 = 0x50;
+pub const SPURIOUS_VECTOR: u8 = 0x5f;
+/// What crash records say when the watchdog ended the image: one past the exceptions.
+pub const WATCHDOG: u64 = 32;
+
+/// Exceptions for which the processor pushes an error code (SDM volume 3, 6.15).
+const WITH_ERROR: u64 = 0x6022_7d00;
+/// Bytes of a stub: a `call`, whose return address says which it is.
+const STUB: u64 = 5;
 
 const MSR_TSC_DEADLINE: u32 = 0x6e0;
 const MSR_X2APIC_EOI: u32 = 0x80b;
@@ -43,113 +68,95 @@ const _: () = assert!(SPURIOUS_VECTOR as usize + 1 == IDT_ENTRIES);
 
 global_asm!(
     r#"
-    .section .gate.data
+    .section .gate.data, "aw", @progbits
     .balign 8
-    .globl gate_arm, gate_eoi, gate_setup
-    gate_arm:     .quad gate_arm_deadline   // how the timer is armed
-    gate_eoi:     .quad gate_eoi_x2apic     // how an interrupt is ended
-    gate_setup:   .quad gate_setup_site     // the setup call's site; 0 once sealed
-    gate_crashed: .quad 0
-    gate_no_idt:  .quad 0, 0
+    .globl gate_arm, gate_eoi, gate_deadline, gate_x2apic, gate_tick_length, gate_tick_limit
+    gate_arm:     .quad gate_arm_deadline   // how a wait arms the timer
+    gate_eoi:     .quad gate_eoi_x2apic     // how it ends an interrupt
+    gate_pending: .quad 0                   // what came while ring 3 ran: the end of its stub, or 0
+    gate_deadline:    .long 1               // the timer takes deadlines, and doesn't count down
+    gate_x2apic:      .long 1
+    gate_tick_length: .long -1              // of the watchdog, in the timer's unit
+    gate_tick_limit:  .long 0               // ticks without progress that end the image; 0 for none
+    gate_ticks:       .long 0               // ticks without progress
+    gate_seen:        .long 0               // the progress at the last tick
+    gate_crashed:     .long 0
 
-    // What the write call may do: by slot, the register and the value. None at first.
-    .globl gate_slots, gate_slot_registers, gate_slot_values
-    gate_slots:   .quad 0
-
+    // What the write call may do: by slot, the register and the value. The register of a slot
+    // that isn't taken is 0, where nothing is ever mapped.
     .section .gate.bss, "aw", @nobits
     .balign 8
+    .globl gate_slot_registers, gate_slot_values
     gate_slot_registers: .skip 8 * {slots}
     gate_slot_values:    .skip 4 * {slots}
 
-    .section .gate.text, "ax", @progbits
+    // Until the seal: code in a page that it takes away.
+    .section .gate.boot.setup, "ax", @progbits
     .code64
-
-    // One stub of 16 bytes per exception; those without an error code push 0.
-    .globl gate_exceptions
-    .balign 16
-    gate_exceptions:
-    .set vector, 0
-    .rept 32
-    .balign 16
+    .globl gate_setup_breakpoint
+    gate_setup_breakpoint:
     push 2
     popfq
-    .if ((1 << vector) & 0x60227d00) == 0
-    push 0
-    .endif
-    .byte 0x6a, vector          // push
-    jmp gate_exception
-    .set vector, vector + 1
-    .endr
-
-    // One stub of 8 bytes per interrupt vector, timer first.
-    .globl gate_interrupts
-    .balign 8
-    gate_interrupts:
-    .set vector, {timer_vector}
-    .rept {spurious_vector} - {timer_vector}
-    .balign 8
-    .byte 0x6a, vector          // push
-    jmp gate_interrupt
-    .set vector, vector + 1
-    .endr
-
-    .balign 8
-    .globl gate_spurious
-    gate_spurious:                          // no end of interrupt for these
-    mov esi, {spurious_vector}
-    jmp gate_leave
-
-    gate_interrupt:
-    pop rsi
-    jmp qword ptr [rip + gate_eoi]
-    .globl gate_eoi_xapic
-    gate_eoi_xapic:
-    mov ecx, {xapic_eoi}
-    mov dword ptr [rcx], 0
-    jmp gate_leave
-    .globl gate_eoi_x2apic
-    gate_eoi_x2apic:
-    mov ecx, {x2apic_eoi}
-    xor eax, eax
-    xor edx, edx
+    cmp qword ptr [rsp], offset gate_setup_site
+    jne gate_call
+    cmp edi, {op_load}
+    ja gate_seal
+    je 3f
+    cmp edi, {op_read_msr}
+    je 2f
     wrmsr
-    gate_leave:
-    mov eax, esi
-    lea rsp, [rip + gate_stack_top - 40]    // the frame of the wait
+    iretq
+2:  rdmsr
+    iretq
+3:  mov cr4, rdx
+    mov cr3, rsi
+    iretq
+
+    // The last code of that page. The tables that it loads don't map it any more, but what
+    // follows it: the gate's own text, whose first instruction returns.
+    .section .gate.boot.seal, "ax", @progbits
+    gate_seal:
+    wrmsr                                   // arms the timer: the watchdog's first tick
+    mov qword ptr [rip + gate_idt + 3 * 16], r8     // breakpoints are gate_breakpoint's
+    or dword ptr [rsp + 16], 0x200          // ring 3 goes on with interrupts on
+    mov cr4, r9
+    mov cr3, rsi
+
+    .section .gate.text, "ax", @progbits
+    .globl gate_return
+    gate_return:                            // also where spurious interrupts end
     iretq
 
     .globl gate_breakpoint
-    .balign 16
     gate_breakpoint:
     push 2
     popfq
+    gate_call:
     cmp qword ptr [rsp], offset gate_write_site
     jne 2f
-    cmp edi, dword ptr [rip + gate_slots]
-    jae 9f
-    mov edi, edi
+    and edi, {slots} - 1
     mov rax, [rdi * 8 + gate_slot_registers]
     mov ecx, [rdi * 4 + gate_slot_values]
     mov [rax], ecx
     iretq
 2:
     cmp qword ptr [rsp], offset gate_wait_site
-    jne 3f
+    jne 6f
+    cmp qword ptr [rip + gate_pending], 0
+    jne 5f
     cmp edi, 1
-    ja 2f
+    ja 3f
     jb gate_sleep
     jmp qword ptr [rip + gate_arm]
-    .globl gate_arm_xapic
+    .globl gate_arm_xapic, gate_arm_x2apic, gate_arm_deadline
     gate_arm_xapic:
     mov ecx, {xapic_count}
     mov dword ptr [rcx], eax
     jmp gate_sleep
-    .globl gate_arm_x2apic
     gate_arm_x2apic:
     mov ecx, {x2apic_count}
     wrmsr
     jmp gate_sleep
-    .globl gate_arm_deadline
     gate_arm_deadline:
     mov ecx, {tsc_deadline}
     wrmsr
@@ -158,47 +165,144 @@ global_asm!(
     hlt
     cli
     jmp 4f
-2:                                          // look, don't sleep
+3:                                          // look, don't sleep
     sti
     nop
     cli
 4:
+    xor esi, esi
+    iretq
+5:                                          // it came while ring 3 ran
+    xor esi, esi
+    xchg rsi, [rip + gate_pending]
+    jmp qword ptr [rip + gate_eoi]
+6:                                          // a breakpoint that is nobody's
+    jmp gate_exceptions + 3 * {stub}
+
+    // A stub for each exception, and one for the watchdog. The processor pushes an error code
+    // for some; the others get a word that means nothing.
+    .globl gate_exceptions
+    gate_exceptions:
+    .set vector, 0
+    .rept 32
+    .if ((1 << vector) & {with_error}) == 0
+    call gate_exception
+    .else
+    call gate_exception_with_error
+    .endif
+    .set vector, vector + 1
+    .endr
+    gate_watchdog:
+    call gate_exception
+
+    // A stub for each device's interrupt, and the timer's.
+    .globl gate_interrupts, gate_timer
+    gate_interrupts:
+    .rept {device_vectors}
+    call gate_interrupt
+    .endr
+    gate_timer:
+    call gate_timer_interrupt
+
+    gate_interrupt:
+    cmp byte ptr [rsp + 16], {gate_code}
+    jne 2f
+    pop rsi
+    jmp qword ptr [rip + gate_eoi]
+2:  pop qword ptr [rip + gate_pending]      // ring 3 ran: ended when it is handed over
+    iretq
+
+    gate_timer_interrupt:
+    cmp byte ptr [rsp + 16], {gate_code}
+    jne gate_tick
+    call gate_rearm
+    pop rsi
+    jmp qword ptr [rip + gate_eoi]
+
+    .globl gate_eoi_xapic, gate_eoi_x2apic
+    gate_eoi_xapic:
+    mov ecx, {xapic_eoi}
+    mov dword ptr [rcx], 0
+    jmp gate_leave
+    gate_eoi_x2apic:
+    mov ecx, {x2apic_eoi}
     xor eax, eax
+    xor edx, edx
+    wrmsr
+    gate_leave:
+    lea rsp, [rip + gate_stack_top - 40]    // the frame that ring 3 came with
     iretq
 
-3:
+    gate_rearm:
+    mov eax, dword ptr [rip + gate_tick_length]
+    cmp dword ptr [rip + gate_deadline], 0
+    je 2f
+    mov ecx, eax
+    rdtsc
+    add eax, ecx
+    adc edx, 0
+    mov ecx, {tsc_deadline}
+    wrmsr
+    ret
+2:  cmp dword ptr [rip + gate_x2apic], 0
+    je 3f
+    mov ecx, {x2apic_count}
+    wrmsr
+    ret
+3:  mov ecx, {xapic_count}
+    mov dword ptr [rcx], eax
+    ret
+
+    gate_tick:                              // ring 3 ran: it keeps all registers
     push rax
-    mov rax, [rsp + 8]
-    cmp rax, [rip + gate_setup]
-    pop rax
-    jne 9f
-    cmp edi, {op_read_msr}
-    ja 5f
-    jb 4f
-    rdmsr
-    iretq
-4:  wrmsr
-    iretq
-5:  cmp edi, {op_cr4}
+    push rcx
+    push rdx
+    push 0x40002                            // AC, for its memory
+    popfq
+    mov eax, dword ptr [rip + {progress}]
+    push 2
+    popfq
+    mov ecx, dword ptr [rip + gate_ticks]
+    inc ecx
+    cmp eax, dword ptr [rip + gate_seen]
+    je 2f
+    mov dword ptr [rip + gate_seen], eax
+    xor ecx, ecx
+2:  mov dword ptr [rip + gate_ticks], ecx
+    mov eax, dword ptr [rip + gate_tick_limit]
+    dec eax                                 // 0 becomes the highest
+    cmp ecx, eax
     ja 6f
-    jb 4f
-    mov cr4, rsi
-    iretq
-4:  mov cr3, rsi
-    iretq
-6:  mov cr3, rsi                            // the seal
-    mov cr4, rdx
-    mov qword ptr [rip + gate_setup], 0
-    iretq
-9:                                          // a breakpoint that is nobody's
-    push 0
-    push 3
+    call gate_rearm
+    cmp dword ptr [rip + gate_x2apic], 0
+    je 3f
+    mov ecx, {x2apic_eoi}
+    xor eax, eax
+    xor edx, edx
+    wrmsr
+    jmp 4f
+3:  mov ecx, {xapic_eoi}
+    mov dword ptr [rcx], 0
+4:  cmp qword ptr [rip + gate_pending], 0   // a wait that relied on this one must not sleep
+    jne 5f
+    mov rax, [rsp + 24]
+    mov qword ptr [rip + gate_pending], rax
+5:  pop rdx
+    pop rcx
+    pop rax
+    jmp gate_leave
+6:  pop rdx
+    pop rcx
+    pop rax
+    lea rsp, [rsp + 8]
+    jmp gate_watchdog
 
-    // Stack: vector, error code, rip, cs, rflags, rsp, ss.
     gate_exception:
-    cmp dword ptr [rip + gate_crashed], 0
-    jne 8f
-    mov dword ptr [rip + gate_crashed], 1
+    push qword ptr [rsp]
+    gate_exception_with_error:
+    // Stack: end of the stub, error code, rip, cs, rflags, rsp, ss.
+    bts dword ptr [rip + gate_crashed], 0
+    jc 2f
     push rax
     push rbx
     push rcx
@@ -216,16 +320,12 @@ global_asm!(
     push r15
     mov rax, cr2
     push rax
-    mov rbx, cr4                            // the record is in ring-3 memory: no SMAP for its copy
-    mov rax, rbx
-    btr rax, 21
-    mov cr4, rax
-    cld
     mov rsi, rsp
+    push 0x40002                            // AC, for the record in memory of ring 3; no DF
+    popfq
     lea rdi, [rip + {record}]
     mov ecx, 23
     rep movsq
-    mov cr4, rbx
     push {user_data}
     push offset __emergency_top - 8
     push 2
@@ -233,15 +333,16 @@ global_asm!(
     push offset {fault}
     iretq
 
-8:                                          // a crash within a crash
+2:                                          // a crash within a crash
     mov al, {exit_value}
     out {exit_port}, al
-    mov al, 0xfe
-    out 0x64, al
-    lidt [rip + gate_no_idt]
+    mov al, {reset}
+    out {reset_port}, al
+    bts rsp, 63                             // no stack, and none for a double fault
+    mov qword ptr [rip + gate_tss + 36], rsp
     ud2
 
-    // The two call sites, in ring-3 text.
+    // The call sites, in text of ring 3.
     .section .text.unik_gate_calls, "ax", @progbits
     .balign 16
     .globl gate_wait_call, gate_write_call, gate_setup_call
@@ -257,8 +358,46 @@ global_asm!(
     int3
     gate_setup_site:
     ret
+
+    // The table of entries, a note: of rows of 32 bytes. First vector; vectors, each of whose
+    // stubs is {stub} bytes after the one before, or 0 for a call at vector 3 from one site; lowest
+    // privilege that may raise it by an instruction (3: ring 3 may); stack of its own, or 0 for
+    // the gate's; 4 bytes of 0; address of the first stub, or of the call's return; name.
+    .macro gate_entry first, count, privilege, ist, address, name
+    .byte \first, \count, \privilege, \ist
+    .long 0
+    .quad \address
+9:  .ascii "\name"
+    .skip 16 - (. - 9b)
+    .endm
+    .section .note.unik.gate, "a", @note
+    .balign 4
+    .long 5, gate_entries_end - gate_entries, 4
+    .asciz "unik"
+    .balign 4
+    .globl gate_entries, gate_entries_end
+    gate_entries:
+    gate_entry 0, 2, 0, 0, gate_exceptions, "exception"
+    gate_entry 2, 1, 0, 1, "gate_exceptions + 2 * {stub}", "nmi"
+    gate_entry 3, 1, 3, 0, gate_breakpoint, "call"
+    gate_entry 4, 4, 0, 0, "gate_exceptions + 4 * {stub}", "exception"
+    gate_entry 8, 1, 0, 1, "gate_exceptions + 8 * {stub}", "double-fault"
+    gate_entry 9, 9, 0, 0, "gate_exceptions + 9 * {stub}", "exception"
+    gate_entry 18, 1, 0, 1, "gate_exceptions + 18 * {stub}", "machine-check"
+    gate_entry 19, 13, 0, 0, "gate_exceptions + 19 * {stub}", "exception"
+    gate_entry {first_device}, {device_vectors}, 0, 0, gate_interrupts, "device"
+    gate_entry {timer_vector}, 1, 0, 0, gate_timer, "timer"
+    gate_entry {spurious_vector}, 1, 0, 0, gate_return, "spurious"
+    gate_entry 3, 0, 3, 0, gate_wait_site, "wait"
+    gate_entry 3, 0, 3, 0, gate_write_site, "write"
+    gate_entries_end:
+    .balign 4
     "#,
     slots = const SLOTS,
+    stub = const STUB,
+    with_error = const WITH_ERROR,
+    first_device = const FIRST_DEVICE_VECTOR,
+    device_vectors = const END_DEVICE_VECTOR - FIRST_DEVICE_VECTOR,
     timer_vector = const TIMER_VECTOR,
     spurious_vector = const SPURIOUS_VECTOR,
     xapic_eoi = const XAPIC_EOI,
@@ -267,209 +406,94 @@ global_asm!(
     x2apic_count = const MSR_X2APIC_INITIAL_COUNT,
     tsc_deadline = const MSR_TSC_DEADLINE,
     op_read_msr = const OP_READ_MSR,
-    op_cr4 = const OP_CR4,
+    op_load = const OP_LOAD,
+    progress = sym super::watchdog::PROGRESS,
     record = sym super::fault::RECORD,
     fault = sym super::fault::fault_entry,
     user_data = const USER_DATA,
     user_code = const USER_CODE,
+    gate_code = const GATE_CODE,
     exit_port = const super::exit::EXIT_PORT,
     exit_value = const super::exit::value(super::super::Ending::Fault),
+    reset_port = const super::exit::RESET_PORT,
+    reset = const super::exit::RESET,
 );
 
-/// Writes that [`add_write`] takes.
-const SLOTS: usize = 64;
-
-const OP_WRITE_MSR: u32 = 0;
-const OP_READ_MSR: u32 = 1;
-const OP_CR3: u32 = 2;
-const OP_CR4: u32 = 3;
-const OP_SEAL: u32 = 4;
-
-unsafe extern "C" {
-    static gate_exceptions: u8;
-    static gate_interrupts: u8;
-    static gate_spurious: u8;
-    static gate_breakpoint: u8;
-    static gate_eoi_xapic: u8;
-    static gate_eoi_x2apic: u8;
-    static gate_arm_deadline: u8;
-    static gate_arm_x2apic: u8;
-    static gate_arm_xapic: u8;
-    static gate_arm: AtomicU64;
-    static gate_eoi: AtomicU64;
-    static gate_idt: [[AtomicU64; 2]; IDT_ENTRIES];
-    static gate_slots: AtomicU64;
-    static gate_slot_registers: [AtomicU64; SLOTS];
-    static gate_slot_values: [AtomicU32; SLOTS];
+/// A row of the table of entries.
+#[repr(C)]
+struct Entry {
+    first: u8,
+    count: u8,
+    privilege: u8,
+    ist: u8,
+    zero: u32,
+    address: u64,
+    name: [u8; 16],
 }
 
-/// How the timer is armed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arm {
-    /// The time stamp counter reaches a value.
-    TscDeadline,
-    /// The local APIC counts down.
-    OneShot,
+const _: () = assert!(size_of::<Entry>() == 32);
+
+unsafe extern "C" {
+    safe static gate_exceptions: u8;
+    safe static gate_interrupts: u8;
+    safe static gate_breakpoint: u8;
+    safe static gate_setup_breakpoint: u8;
+    safe static gate_entries: u8;
+    safe static gate_entries_end: u8;
+    static gate_idt: [[AtomicU64; 2]; IDT_ENTRIES];
 }
 
 /// Fills the interrupt descriptor table: from here on an exception makes a crash record.
 ///
 /// Runs once, on the boot page tables, where ring 3 may write it.
 pub fn start() {
-    // The stubs of each kind have the spacing that the assembly above gives them.
-    let exceptions = &raw const gate_exceptions as u64;
-    let interrupts = &raw const gate_interrupts as u64;
-    let spurious = &raw const gate_spurious as u64;
-    let breakpoint = &raw const gate_breakpoint as u64;
-    for vector in 0..32 {
-        // NMI and double fault get a stack of their own: they can hit the gate.
-        let ist = u64::from(vector == 2 || vector == 8);
-        set_vector(vector, exceptions + 16 * vector as u64, 0, ist);
+    let (start, end) = (&raw const gate_entries, &raw const gate_entries_end);
+    let rows = (end as usize - start as usize) / size_of::<Entry>();
+    // SAFETY: the assembly above lays the rows out as `Entry`; unaligned, since notes have
+    // an alignment of 4.
+    let entries = (0..rows).map(|row| unsafe { start.cast::<Entry>().add(row).read_unaligned() });
+    for entry in entries {
+        for index in 0..entry.count {
+            let address = entry.address + STUB * u64::from(index);
+            set_vector(entry.first + index, address, entry.privilege, entry.ist);
+        }
     }
-    set_vector(3, breakpoint, 3, 0);
-    for vector in TIMER_VECTOR..SPURIOUS_VECTOR {
-        set_vector(vector.into(), interrupts + 8 * u64::from(vector - TIMER_VECTOR), 0, 0);
-    }
-    set_vector(SPURIOUS_VECTOR.into(), spurious, 0, 0);
+    // The setup call's, which hands on what isn't for it.
+    set_vector(3, &raw const gate_setup_breakpoint as u64, 3, 0);
 }
 
-/// An interrupt gate: SDM volume 3, 6.14.1.
-fn set_vector(vector: usize, address: u64, privilege: u64, ist: u64) {
-    let low = (address & 0xffff)
-        | u64::from(GATE_CODE) << 16
-        | ist << 32
-        | (0x8e | privilege << 5) << 40
-        | (address >> 16 & 0xffff) << 48;
+fn set_vector(vector: u8, address: u64, privilege: u8, ist: u8) {
     // SAFETY: the table is in memory that ring 3 may write until the seal, and `start`, the
     // only caller, runs before. Atomics because nothing else tells the compiler of readers.
-    let entry = unsafe { &gate_idt[vector] };
-    entry[0].store(low, Ordering::Relaxed);
+    let entry = unsafe { &gate_idt[usize::from(vector)] };
+    entry[0].store(descriptor(address, privilege, ist), Ordering::Relaxed);
     entry[1].store(address >> 32, Ordering::Relaxed);
 }
 
-/// Chooses how the gate arms the timer and ends interrupts. Before the seal only.
-pub fn choose_apic(x2apic: bool, arm: Arm) {
-    // SAFETY: labels, and two variables that ring 3 may write until the seal.
-    unsafe {
-        let arm = match arm {
-            Arm::TscDeadline => &raw const gate_arm_deadline,
-            Arm::OneShot if x2apic => &raw const gate_arm_x2apic,
-            Arm::OneShot => &raw const gate_arm_xapic,
-        };
-        let eoi = if x2apic { &raw const gate_eoi_x2apic } else { &raw const gate_eoi_xapic };
-        gate_arm.store(arm as u64, Ordering::Relaxed);
-        gate_eoi.store(eoi as u64, Ordering::Relaxed);
-    }
+/// The lower half of an interrupt gate (SDM volume 3, 6.14.1).
+fn descriptor(address: u64, privilege: u8, ist: u8) -> u64 {
+    (address & 0xffff)
+        | u64::from(GATE_CODE) << 16
+        | u64::from(ist) << 32
+        | (0x8e | u64::from(privilege) << 5) << 40
+        | (address >> 16 & 0xffff) << 48
 }
 
-/// What a wait does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Sleep until an interrupt; the timer is as it was.
-    Sleep,
-    /// Arm the timer with this (a TSC value, or a count of the local APIC), then sleep.
-    Arm(u64),
-    /// Take a pending interrupt if there is one; don't sleep.
-    Look,
+/// The descriptor of breakpoints after the seal.
+pub fn sealed_breakpoint() -> u64 {
+    descriptor(&raw const gate_breakpoint as u64, 3, 0)
 }
 
-/// Enters the gate to wait. The vector of the interrupt taken, if there was one.
-pub fn wait(how: Wait) -> Option<u8> {
-    let (selector, value) = match how {
-        Wait::Sleep => (0_u32, 0),
-        Wait::Arm(value) => (1, value),
-        Wait::Look => (2, 0),
-    };
-    let vector: u64;
-    // SAFETY: the call pushes one word (no `nostack`, so the compiler left room); the gate
-    // changes no memory of ring 3, and no register but those named.
-    unsafe {
-        asm!(
-            "call gate_wait_call",
-            in("edi") selector,
-            inout("rax") value & 0xffff_ffff => vector,
-            inout("rdx") value >> 32 => _,
-            out("rcx") _,
-            out("rsi") _,
-        );
-    }
-    (vector as u8 != 0).then_some(vector as u8)
+/// The exception (or [`WATCHDOG`]) whose stub ends at `end`, and whether it has an error code.
+pub fn exception_of(end: u64) -> (u64, bool) {
+    let vector = end.wrapping_sub(&raw const gate_exceptions as u64) / STUB;
+    let vector = vector.saturating_sub(1);
+    (vector, vector < 32 && WITH_ERROR >> vector & 1 == 1)
 }
 
-/// Lets ring 3 have the gate write `value` to the register at `address`, with [`write`], for as
-/// long as the image runs: the slot to name; `None` if all are taken. Before the seal only.
-///
-/// # Safety
-/// The register takes this value at any time without harm to memory, and `address` stays
-/// mapped for ring 0.
-pub unsafe fn add_write(address: u64, value: u32) -> Option<u32> {
-    // SAFETY: variables that ring 3 may write until the seal.
-    let (taken, registers, values) = unsafe { (&gate_slots, &gate_slot_registers, &gate_slot_values) };
-    let slot = taken.load(Ordering::Relaxed) as usize;
-    registers.get(slot)?.store(address, Ordering::Relaxed);
-    values.get(slot)?.store(value, Ordering::Relaxed);
-    taken.store(slot as u64 + 1, Ordering::Relaxed);
-    Some(slot as u32)
-}
-
-/// Enters the gate to do the write of a slot that [`add_write`] gave.
-pub fn write(slot: u32) {
-    // SAFETY: the call pushes one word; the gate changes no register but those named. The
-    // write's effect is argued for by the caller of `add_write`. Memory is an input: a device
-    // may read what was written before.
-    unsafe { asm!("call gate_write_call", inout("edi") slot => _, out("rax") _, out("rcx") _) }
-}
-
-/// Writes a model-specific register.
-///
-/// # Safety
-/// Not after the seal. The value must be one that the register takes, and its effect must
-/// leave the running code its memory.
-pub unsafe fn write_msr(msr: u32, value: u64) {
-    // SAFETY: the gate runs `wrmsr` with these; the caller argues for the effect.
-    unsafe {
-        asm!("call gate_setup_call", in("edi") OP_WRITE_MSR, in("ecx") msr,
-            in("eax") value as u32, in("edx") (value >> 32) as u32);
-    }
-}
-
-/// Reads a model-specific register.
-///
-/// # Safety
-/// Not after the seal. The processor must have the register.
-pub unsafe fn read_msr(msr: u32) -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: the gate runs `rdmsr`, which changes nothing.
-    unsafe {
-        asm!("call gate_setup_call", in("edi") OP_READ_MSR, in("ecx") msr,
-            out("eax") low, out("edx") high);
-    }
-    u64::from(high) << 32 | u64::from(low)
-}
-
-/// Switches to the page tables at `root`.
-///
-/// # Safety
-/// Not after the seal. They must map what runs, as it is mapped now.
-pub unsafe fn load_page_tables(root: u64) {
-    // SAFETY: the caller's.
-    unsafe { asm!("call gate_setup_call", in("edi") OP_CR3, in("rsi") root) }
-}
-
-/// Sets CR4.
-///
-/// # Safety
-/// Not after the seal. The processor must have every bit that is set.
-pub unsafe fn set_cr4(value: u64) {
-    // SAFETY: the caller's.
-    unsafe { asm!("call gate_setup_call", in("edi") OP_CR4, in("rsi") value) }
-}
-
-/// Switches to the sealed page tables and CR4, and closes the setup call.
-///
-/// # Safety
-/// Once. The tables must map what ring 3 goes on to use, and the gate for ring 0 alone.
-pub unsafe fn seal(root: u64, cr4: u64) {
-    // SAFETY: the caller's.
-    unsafe { asm!("call gate_setup_call", in("edi") OP_SEAL, in("rsi") root, in("rdx") cr4) }
+/// The vector of the interrupt whose stub ends at `end`; `None` for 0.
+pub fn interrupt_of(end: u64) -> Option<u8> {
+    let index = (end.checked_sub(&raw const gate_interrupts as u64)? / STUB).checked_sub(1)?;
+    let vector = FIRST_DEVICE_VECTOR.saturating_add(index as u8);
+    Some(if vector < END_DEVICE_VECTOR { vector } else { TIMER_VECTOR })
 }

@@ -36,7 +36,7 @@ pub struct Message {
 pub enum InterruptError {
     /// The image is sealed.
     Sealed,
-    /// All 31 vectors are taken.
+    /// All 16 vectors are taken.
     NoVector,
     /// No interrupt controller has that line.
     NoSuchLine,

@@ -9,7 +9,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `boot` | monitor's entry to ring 3: PVH note, descriptor tables, boot page tables |
-//! | `gate` | the ring-0 code that stays: wait, interrupts, exceptions; setup until the seal |
+//! | `gate`, `calls` | the ring-0 code that stays: wait, write, interrupts, exceptions; setup until the seal |
+//! | `watchdog` | ends an image whose task never gives way |
 //! | `paging` | the page tables, W^X, guard pages, device pages, the seal |
 //! | `memory`, `mem_functions` | memory map, heap; `memcpy` and its kin |
 //! | `cpu` | CPUID, TSC, ports, RDRAND |
@@ -24,6 +25,7 @@
 mod apic;
 mod boot;
 mod calendar;
+mod calls;
 mod clock;
 mod console;
 mod cpu;
@@ -36,6 +38,7 @@ mod mem_functions;
 mod memory;
 mod paging;
 mod pci;
+mod watchdog;
 mod windows;
 
 use super::{Ending, NoEntropy};
@@ -43,6 +46,7 @@ use crate::{executor, start};
 
 pub use clock::{BootTimes, boot_times};
 pub use exit::exit;
+pub use watchdog::progress;
 
 /// The address of a symbol of the linker script, as `u64`.
 macro_rules! linker_symbol {
@@ -95,13 +99,10 @@ extern "C" fn begin(start_info: u64, entry_tsc: u64) -> ! {
     gate::start();
     console::start();
     memory::start(start_info);
-    // Machine checks make a crash record too; the base registers are free in ring 3.
-    let features = cpu::features();
-    // SAFETY: `cpu` sets only bits that CPUID has.
-    unsafe { gate::set_cr4(features.cr4) };
     paging::start();
     apic::start();
     clock::start(entry_tsc);
+    watchdog::start();
     clock::enter_main();
     exit(__unik_main())
 }
@@ -126,8 +127,8 @@ pub fn wall_clock() -> Option<u64> {
 pub fn wait(until: Option<u64>) {
     let now = clock::now();
     let until = until.unwrap_or(u64::MAX).min(now.saturating_add(LONGEST_SLEEP));
-    let how = if until <= now { gate::Wait::Look } else { apic::wait_until(until - now) };
-    match gate::wait(how) {
+    let how = if until <= now { calls::Wait::Look } else { apic::wait_until(until - now) };
+    match calls::wait(how) {
         Some(gate::TIMER_VECTOR) => apic::expired(),
         Some(vector) => interrupt::raise(vector),
         None => {}

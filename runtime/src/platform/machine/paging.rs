@@ -7,16 +7,17 @@
 //!
 //! The tables come out of a *pool* of pages behind the image. Until the seal ring 3 may
 //! write them, and the gate's data: it is still building both. Entries carry in their free
-//! bits what the seal does to them. It does that from the boot page tables, because the
-//! pool itself is among what it takes away; then the gate loads the result, and from there
-//! on nothing that ring 3 can reach holds a page table.
+//! bits what the seal does to them. It does that to copies, since writing a table that is in
+//! use is slow where page tables are shadowed: a table of which nothing changes is shared by
+//! both. Then the gate loads the result, and from there on nothing that ring 3 can reach
+//! holds a page table.
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
 use super::device::MapError;
 use super::memory::{self, Range};
-use super::{OneThread, cpu, gate, linker_symbol};
+use super::{OneThread, calls, cpu, linker_symbol, watchdog};
 
 const PAGE: u64 = 4096;
 const LARGE_PAGE: u64 = 2 << 20;
@@ -41,8 +42,9 @@ const RODATA: u64 = TEXT | NO_EXECUTE;
 const DATA: u64 = RODATA | WRITABLE;
 const DEVICE: u64 = DATA | UNCACHED;
 
-/// Tables set aside for devices: at most three per map, usually none.
-const SPARE: u64 = 12;
+/// Tables set aside for devices, at most three per map, usually none; and for the copies that
+/// the seal makes.
+const SPARE: u64 = 28;
 
 /// The local APIC and the area that message-signalled interrupts are written to, and the
 /// I/O APICs: the machine's own.
@@ -101,8 +103,9 @@ pub fn start() {
     POOL.set(Pool { end: kept, ..pool });
     map(Range { start: image_end, end: kept }, DATA | GONE_AT_SEAL);
     map(Range { start: kept, end: pool_end }, DATA);
-    // SAFETY: the tables map the image, its stacks and the gate as they are used.
-    unsafe { gate::load_page_tables(pool.root) };
+    // SAFETY: the tables map the image, its stacks and the gate as they are used; `cpu` sets
+    // only bits that CPUID has.
+    unsafe { calls::load_page_tables(pool.root, cpu::features().cr4) };
     // SAFETY: mapped writable just now.
     unsafe { memory::start_heap(kept) };
 }
@@ -121,7 +124,11 @@ fn map_image() {
     let segment = |start: u64, end: u64, flags: u64| {
         map(Range { start: start & !(PAGE - 1), end: end.next_multiple_of(PAGE) }, flags);
     };
+    segment(linker_symbol!(__gate_boot_start), linker_symbol!(__gate_boot_end), RING_0_TEXT | GONE_AT_SEAL);
     segment(linker_symbol!(__gate_start), linker_symbol!(__gate_end), RING_0_TEXT);
+    for top in [linker_symbol!(gate_ist_top), linker_symbol!(gate_stack_top)] {
+        segment(top - PAGE, top, DATA | RING_0_AT_SEAL);
+    }
     segment(linker_symbol!(__gate_data_start), linker_symbol!(__gate_data_end), DATA | RING_0_AT_SEAL);
     segment(linker_symbol!(__boot_tables_start), linker_symbol!(__boot_tables_end), DATA);
     segment(linker_symbol!(__text_start), linker_symbol!(__text_end), TEXT);
@@ -179,15 +186,21 @@ fn set(entry: &Cell<u64>, address: u64, flags: u64) {
 fn next_table(table: u64, address: u64, shift: u32) -> Result<u64, MapError> {
     let entry = entry(table, address, shift);
     if entry.get() & PRESENT == 0 {
-        let pool = POOL.get();
-        if pool.next >= pool.end {
-            return Err(MapError::NoTables);
-        }
-        POOL.set(Pool { next: pool.next + PAGE, ..pool });
-        zero(pool.next);
-        entry.set(pool.next | TABLE);
+        let next = new_table()?;
+        zero(next);
+        entry.set(next | TABLE);
     }
     Ok(entry.get() & ADDRESS)
+}
+
+/// A page of the pool, with whatever is in it.
+fn new_table() -> Result<u64, MapError> {
+    let pool = POOL.get();
+    if pool.next >= pool.end {
+        return Err(MapError::NoTables);
+    }
+    POOL.set(Pool { next: pool.next + PAGE, ..pool });
+    Ok(pool.next)
 }
 
 fn entry(table: u64, address: u64, shift: u32) -> &'static Cell<u64> {
@@ -197,8 +210,8 @@ fn entry(table: u64, address: u64, shift: u32) -> &'static Cell<u64> {
 /// The entries of a table of the pool.
 fn entries(table: u64) -> &'static [Cell<u64>; 512] {
     // SAFETY: `table` is a page of the pool, which is identity-mapped and which nobody else
-    // refers to. It stays so while this can be called: `map_device` refuses after the seal,
-    // and the seal itself runs on the boot page tables.
+    // refers to. It stays so while this can be called: `map_range`'s callers refuse after
+    // the seal.
     unsafe { &*(table as *const [Cell<u64>; 512]) }
 }
 
@@ -245,23 +258,46 @@ pub fn map_local_apic(address: u64) -> Result<(), MapError> {
     map_range(Range { start: address, end: address + PAGE }, DEVICE | RING_0_AT_SEAL)
 }
 
-unsafe extern "C" {
-    static gate_io_bitmap: [AtomicU64; 1024];
+/// Makes pages that ring 3 may write until the seal read-only after it: what a device reads
+/// where to write from. Whole pages of memory, at most 16 ranges in all.
+pub fn read_only_at_seal(range: Range) -> Result<(), MapError> {
+    if is_sealed() {
+        return Err(MapError::Sealed);
+    }
+    if range.start % PAGE != 0 || range.end % PAGE != 0 || range.start >= range.end {
+        return Err(MapError::OutOfRange);
+    }
+    let mut ranges = READ_ONLY.get();
+    let free = ranges.iter_mut().find(|free| free.end == 0).ok_or(MapError::NoTables)?;
+    *free = range;
+    READ_ONLY.set(ranges);
+    Ok(())
 }
 
-/// Ports that ring 3 keeps: the console's, the two that end the machine.
+static READ_ONLY: OneThread<Cell<[Range; 16]>> = OneThread::new(Cell::new([Range { start: 0, end: 0 }; 16]));
+
+unsafe extern "C" {
+    static gate_io_base: AtomicU16;
+    static gate_io_closed: [AtomicU64; 17];
+}
+
+/// The ports that ring 3 keeps after the seal: the console's, and the two that end the machine.
+/// This is the only place that says so.
 const fn is_open(port: u16) -> bool {
     use super::{console::CONSOLE_PORT, exit::EXIT_PORT, exit::RESET_PORT};
     port == EXIT_PORT || port == RESET_PORT || (port >= CONSOLE_PORT && port < CONSOLE_PORT + 8)
 }
 
-/// The bitmap's word for 64 ports from `first` on: a set bit closes a port.
+/// Where the closed bitmap ends, and the task state segment.
+const PORTS: u16 = 0x400;
+
+/// The closed bitmap's word for 64 ports from `first` on: a set bit closes a port.
 const fn closed_ports(first: u16) -> u64 {
-    if first >= 0x400 {
-        return u64::MAX; // all that stay open are legacy ports
-    }
     let mut word = 0;
     let mut port = 0;
+    if first >= PORTS {
+        return u64::MAX; // the processor reads a byte more than it needs
+    }
     while port < 64 {
         if !is_open(first + port) {
             word |= 1 << port;
@@ -271,53 +307,113 @@ const fn closed_ports(first: u16) -> u64 {
     word
 }
 
+/// Switches the task state segment to the bitmap in which all ports are closed but those of
+/// [`is_open`]. What lies beyond the end of the segment is closed, too.
+fn close_ports() {
+    // SAFETY: the gate's data, which ring 3 may write until the seal.
+    let (base, closed) = unsafe { (&gate_io_base, &gate_io_closed) };
+    for (word, first) in closed.iter().zip((0..).step_by(64)) {
+        word.store(closed_ports(first), Ordering::Relaxed);
+    }
+    base.store(super::boot::IO_CLOSED_BASE, Ordering::Relaxed);
+}
+
 /// Seals the image. A second call does nothing.
+///
+/// # Panics
+/// If the tables set aside are too few for what drivers mapped.
 pub fn seal() {
     if SEALED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let pool = POOL.get();
-    // SAFETY: the boot page tables still map the first GiB, where the image is, as it was.
-    unsafe { gate::load_page_tables(linker_symbol!(__boot_tables_start)) };
-    let spare = Range { start: pool.next, end: pool.end };
-    for page in (spare.start..spare.end).step_by(PAGE as usize) {
-        keep(page);
+    let live = POOL.get();
+    let root = sealed(live.root, 39);
+    for range in READ_ONLY.get().into_iter().filter(|range| range.end != 0) {
+        change(root, live.next, range, |_, entry| entry & !WRITABLE);
     }
-    for table in (pool.root..pool.next).step_by(PAGE as usize) {
-        for entry in entries(table) {
-            let value = entry.get();
-            if value & PRESENT != 0 && value & GONE_AT_SEAL != 0 {
-                entry.set(0);
-            } else if value & PRESENT != 0 && value & RING_0_AT_SEAL != 0 {
-                entry.set(value & !(RING_3 | RING_0_AT_SEAL));
-            }
-        }
-    }
-    // SAFETY: the bitmap is the gate's, and ring 3 may write it up to the next statement.
-    let bitmap = unsafe { &gate_io_bitmap };
-    for (word, first) in bitmap.iter().zip((0..=u16::MAX).step_by(64)) {
-        word.store(closed_ports(first), Ordering::Relaxed);
-    }
+    // The pool's pages are gone from the copies, but what is left of it is memory.
+    let spare = Range { start: POOL.get().next, end: live.end };
+    change(root, live.next, spare, |page, _| page | DATA);
+    assert!(POOL.get().next == spare.start, "the pool's own table is a copy already");
+    close_ports();
     let features = cpu::features();
-    // SAFETY: the tables are those that ring 3 ran on, less the pool, what devices gave up
+    // SAFETY: the tables are those that ring 3 runs on, less the pool, what devices gave up
     // and the gate's data, none of which is used from here on.
-    unsafe { gate::seal(pool.root, features.cr4 | features.cr4_seal) };
+    unsafe { calls::seal(root, features.cr4 | features.cr4_seal, watchdog::first_tick()) };
     let boot_tables =
         Range { start: linker_symbol!(__boot_tables_start), end: linker_symbol!(__boot_tables_end) };
-    // SAFETY: both are mapped writable. The boot page tables were used for the last time,
-    // and no table of the pool is in its spare pages.
+    // SAFETY: both are mapped writable. The boot page tables were used for the last time when
+    // `start` was through, and no table of the pool is in its spare pages.
     unsafe {
         memory::donate(boot_tables);
         memory::donate(spare);
     }
 }
 
-/// Makes a page of the pool ordinary memory.
-fn keep(page: u64) {
-    let mut table = POOL.get().root;
-    for shift in [39, 30, 21] {
-        table = entry(table, page, shift).get() & ADDRESS;
+/// What the seal makes of a table whose entries stand for 2^`shift` bytes: itself, if nothing
+/// changes in it or below, else a copy.
+fn sealed(table: u64, shift: u32) -> u64 {
+    let mut copy = table;
+    for (index, entry) in entries(table).iter().enumerate() {
+        let old = entry.get();
+        let new = if old & PRESENT == 0 {
+            continue;
+        } else if shift > 12 && old & LARGE == 0 {
+            old & !ADDRESS | sealed(old & ADDRESS, shift - 9)
+        } else if old & GONE_AT_SEAL != 0 {
+            0
+        } else if old & RING_0_AT_SEAL != 0 {
+            old & !(RING_3 | RING_0_AT_SEAL)
+        } else {
+            continue;
+        };
+        if new != old {
+            if copy == table {
+                copy = copy_of(table);
+            }
+            entries(copy)[index].set(new);
+        }
     }
-    let entry = entry(table, page, 12);
-    entry.set(entry.get() & !GONE_AT_SEAL);
+    copy
+}
+
+fn copy_of(table: u64) -> u64 {
+    let Ok(copy) = new_table() else { panic!("the page tables set aside for the seal are used up") };
+    for (to, from) in entries(copy).iter().zip(entries(table)) {
+        to.set(from.get());
+    }
+    copy
+}
+
+/// Changes the entries of pages of memory in the tables under `root`, of which those from
+/// `copies` on are copies that may be written.
+///
+/// # Panics
+/// If the pages aren't mapped memory, or the pool is used up.
+fn change(root: u64, copies: u64, range: Range, new: impl Fn(u64, u64) -> u64) {
+    for page in (range.start..range.end).step_by(PAGE as usize) {
+        let mut table = root;
+        for shift in [39, 30, 21] {
+            let entry = entry(table, page, shift);
+            let old = entry.get();
+            assert!(old & PRESENT != 0 && (shift == 21 || old & LARGE == 0), "{page:x} isn't mapped memory");
+            table = if old & LARGE != 0 {
+                let Ok(pages) = new_table() else { panic!("the page tables set aside for the seal are used up") };
+                let large = old & !LARGE;
+                for (small, offset) in entries(pages).iter().zip((0..).step_by(PAGE as usize)) {
+                    small.set(large + offset);
+                }
+                entry.set(pages | TABLE);
+                pages
+            } else if old & ADDRESS < copies {
+                let copy = copy_of(old & ADDRESS);
+                entry.set(old & !ADDRESS | copy);
+                copy
+            } else {
+                old & ADDRESS
+            };
+        }
+        let entry = entry(table, page, 12);
+        entry.set(new(page, entry.get()));
+    }
 }

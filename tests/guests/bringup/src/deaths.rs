@@ -41,7 +41,7 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             // One of the `int3`s that the linker puts between functions, or just like them.
             "padding" => asm!("int3"),
             // The setup call, which is closed after the seal: CR4 without SMEP, WRMSR of EFER.
-            "gate-cr4" => asm!("call gate_setup_call", in("edi") 3, in("rsi") 0x620_u64, clobber_abi("C")),
+            "gate-cr4" => asm!("call gate_setup_call", in("edi") 2, in("rsi") page_tables(), in("rdx") 0x620_u64, clobber_abi("C")),
             "gate-msr" => {
                 asm!("call gate_setup_call", in("edi") 0, in("ecx") 0xc000_0080_u32, in("eax") 0x901, in("edx") 0, clobber_abi("C"))
             }
@@ -49,7 +49,7 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             "gate-other-site" => asm!("mov edi, 1", "int3", "nop", clobber_abi("C")),
             // Before the seal the same call faults in ring 0 itself: long mode needs PAE.
             "gate-no-pae" => {
-                asm!("call gate_setup_call", in("edi") 3, in("rsi") 0x600_u64, clobber_abi("C"));
+                asm!("call gate_setup_call", in("edi") 2, in("rsi") page_tables(), in("rdx") 0x600_u64, clobber_abi("C"));
             }
             "gate-read" => read(symbol("gate_breakpoint")),
             "gate-write-idt" => write(symbol("gate_idt")),
