@@ -182,23 +182,12 @@ impl Part {
             Part::GateData | Part::Emergency | Part::Stack | Part::Data => 6,
         }
     }
-
-    /// The address at which its bytes in the file end; nothing, where it has none.
-    const fn file_end(self) -> Option<&'static str> {
-        match self {
-            Part::Gate => Some("__gate_end"),
-            Part::GateData => Some("__gate_data_file_end"),
-            Part::Text => Some("__text_end"),
-            Part::Rodata => Some("__rodata_end"),
-            Part::Data => Some("__data_file_end"),
-            Part::Emergency | Part::Stack => None,
-        }
-    }
 }
 
-/// Pages of memory that may go into the gaps, at most. The gate, the stacks and the start of
-/// the text have to lie in the second MiB; without gaps they take a quarter of it.
+/// Pages of memory that may go into the gaps, at most.
 const MOST_GAPS: u64 = 128;
+/// And of those this part into the second MiB, where the gate is, and the page tables with it.
+const PART_OF_RING_0: u64 = 4;
 /// And at most this part of the memory of the appliance.
 const PART_OF_MEMORY: u64 = 16;
 /// Where the low part of the heap may begin: pages above 64 KiB.
@@ -212,7 +201,9 @@ pub struct Layout {
     seed: Seed,
     /// In memory and in the file, each with the pages before it that nothing is in.
     parts: Vec<(Part, u64)>,
-    /// Such pages behind the last, before the page tables and the heap.
+    /// Such pages between ring 0 and the page tables.
+    before_tables: u64,
+    /// Such pages behind the last, before the heap.
     tail: u64,
     low_heap: u64,
 }
@@ -222,6 +213,7 @@ struct LinkerView {
     seed: String,
     stack_size: u32,
     low_heap: String,
+    before_tables: String,
     tail: String,
     parts: Vec<PartView>,
     record: Vec<String>,
@@ -232,7 +224,7 @@ struct PartView {
     segment: &'static str,
     flags: u32,
     gap: String,
-    after: &'static str,
+    first_of_ring_3: bool,
     gate: bool,
     gate_data: bool,
     emergency: bool,
@@ -247,31 +239,34 @@ impl Layout {
     #[must_use]
     pub fn new(seed: Seed, memory: u64) -> Layout {
         use Part::{Data, Emergency, Gate, GateData, Rodata, Stack, Text};
-        // Boot can only reach the second MiB; how long the text, the constants and the data
-        // are is known to the linker alone. So they come last, the text first of them.
-        let (mut low, mut high) = ([Gate, GateData, Emergency, Stack], [Rodata, Data]);
+        // Ring 0 has 2 MiB of its own, so that no table of ring 3's pages changes at the seal.
+        let (mut ring_0, mut ring_3) = ([Gate, GateData], [Emergency, Stack, Text, Rodata, Data]);
         let mut order = Draw::new(seed, "order");
-        order.shuffle(&mut low);
-        order.shuffle(&mut high);
-        let order = low.into_iter().chain([Text]).chain(high);
+        order.shuffle(&mut ring_0);
+        order.shuffle(&mut ring_3);
         let pages = MOST_GAPS.min(memory / PART_OF_MEMORY / PAGE);
-        let mut gaps = Draw::new(seed, "gaps").split(pages, 8);
-        let tail = gaps.pop().unwrap_or_default();
+        let mut draw = Draw::new(seed, "gaps");
+        let mut low = draw.split(pages / PART_OF_RING_0, 3);
+        let before_tables = low.pop().unwrap_or_default();
+        let mut high = draw.split(pages - pages / PART_OF_RING_0, 6);
+        let tail = high.pop().unwrap_or_default();
+        let parts = ring_0.into_iter().chain(ring_3).zip(low.into_iter().chain(high));
         let low_heap = 16 + Draw::new(seed, "low heap").below(LOW_HEAP_PLACES);
-        Layout { seed, parts: order.zip(gaps).collect(), tail, low_heap }
+        Layout { seed, parts: parts.collect(), before_tables, tail, low_heap }
     }
 
     /// The linker script of an image with this layout, a stack of `stack_size` bytes, and
     /// `record` for what it says of how it was built.
     #[must_use]
     pub fn linker_script(&self, stack_size: u32, record: &Record) -> String {
-        let mut after = "SIZEOF_HEADERS";
-        let parts = self.parts.iter().map(|&(part, gap)| {
-            let view = PartView {
+        let is_ring_0 = |part| matches!(part, Part::Gate | Part::GateData);
+        let first_of_ring_3 = self.parts.iter().position(|&(part, _)| !is_ring_0(part));
+        let parts = self.parts.iter().enumerate().map(|(index, &(part, gap))| {
+            PartView {
                 segment: part.segment(),
                 flags: part.flags(),
                 gap: format!("{:#x}", gap * PAGE),
-                after,
+                first_of_ring_3: Some(index) == first_of_ring_3,
                 gate: part == Part::Gate,
                 gate_data: part == Part::GateData,
                 emergency: part == Part::Emergency,
@@ -279,15 +274,14 @@ impl Layout {
                 text: part == Part::Text,
                 rodata: part == Part::Rodata,
                 data: part == Part::Data,
-            };
-            after = part.file_end().unwrap_or(after);
-            view
+            }
         });
         let view = LinkerView {
             seed: self.seed.to_string(),
             stack_size,
             parts: parts.collect(),
             low_heap: format!("{:#x}", self.low_heap * PAGE),
+            before_tables: format!("{:#x}", self.before_tables * PAGE),
             tail: format!("{:#x}", self.tail * PAGE),
             record: record.note_words().iter().map(|word| format!("{word:#x}")).collect(),
         };
@@ -353,20 +347,21 @@ mod tests {
     #[test]
     fn layouts_differ_and_stay_within_bounds() {
         let mut seen = BTreeSet::new();
-        for seed in 0..300 {
+        let gaps = |layout: &Layout| {
+            layout.before_tables + layout.tail + layout.parts.iter().map(|(_, gap)| gap).sum::<u64>()
+        };
+        for seed in 0..3000 {
             let layout = Layout::new(Seed(seed), 4 << 20);
             assert_eq!(layout, Layout::new(Seed(seed), 4 << 20));
-            let gaps = layout.tail + layout.parts.iter().map(|(_, gap)| gap).sum::<u64>();
-            assert_eq!(gaps, 64, "a sixteenth of 4 MiB");
+            assert_eq!(gaps(&layout), 64, "a sixteenth of 4 MiB");
             assert_eq!(layout.parts.len(), 7);
-            assert_eq!(layout.parts[4].0, Part::Text);
+            assert!(layout.parts[..2].iter().all(|(part, _)| matches!(part, Part::Gate | Part::GateData)));
             assert!((16..32).contains(&layout.low_heap));
             let order: Vec<_> = layout.parts.iter().map(|(part, _)| part.segment()).collect();
             seen.insert(order.concat());
         }
-        assert_eq!(seen.len(), 48, "4! × 2! orders");
-        let large = Layout::new(Seed(1), 64 << 30);
-        assert_eq!(large.tail + large.parts.iter().map(|(_, gap)| gap).sum::<u64>(), MOST_GAPS);
+        assert_eq!(seen.len(), 240, "2! × 5! orders");
+        assert_eq!(gaps(&Layout::new(Seed(1), 64 << 30)), MOST_GAPS);
     }
 
     #[test]

@@ -158,9 +158,8 @@ global_asm!(
     push offset ring3_entry
     iretq
     "#,
-    // Ring 3, 64 bits, its pages within the first 2 MiB: the linker script puts it first.
+    // Ring 3, 64 bits, within the first 2 MiB. The page is ring 0's when the boot page tables go.
     r#"
-    .section .text.unik_entry, "ax", @progbits
     ring3_entry:
     cld
     lea rcx, [rip + boot_pd]

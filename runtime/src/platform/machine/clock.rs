@@ -9,7 +9,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::calendar::CmosTime;
-use super::{OneThread, apic, cpu, calls};
+use super::{OneThread, apic, calls, cpu};
 
 const NS_PER_S: u64 = 1_000_000_000;
 const HYPERVISOR_LEAF: u32 = 0x4000_0000;

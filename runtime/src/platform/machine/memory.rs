@@ -148,28 +148,34 @@ pub fn ram() -> impl Iterator<Item = Range> {
     RAM.get().into_iter().filter(|range| !range.is_empty())
 }
 
-/// The whole pages that neither the image nor its page tables use, the image and they
-/// being the memory from 1 MiB to `reserved_end`.
-pub fn unused(reserved_end: u64) -> impl Iterator<Item = Range> {
+/// The whole pages that nothing else uses: not those from 1 MiB to `ring_0_end`, which are
+/// the gate's and the page tables', and not those of `image`. What follows the image comes
+/// first.
+pub fn unused(ring_0_end: u64, image: Range) -> impl Iterator<Item = Range> {
     // The linker script puts it at 64 KiB or above. Nothing below is mapped, so that neither a
     // null pointer nor a descriptor table at address 0 ever works.
     let lowest = linker_symbol!(__low_heap);
-    ram()
-        .flat_map(move |range| [range.clip(lowest, MIB), range.clip(reserved_end, u64::MAX)])
+    [(image.end, u64::MAX), (ring_0_end, image.start), (lowest, MIB)]
+        .into_iter()
+        .flat_map(|(start, end)| ram().map(move |range| range.clip(start, end)))
         .filter(|range| !range.is_empty())
 }
 
 /// The heap: two-level segregated fit, whose time per call is bounded.
 ///
-/// It starts with what is left of the 2 MiB that the image ends in, and of the memory below
-/// 1 MiB. It takes more of its *reserve* when it must, because the first touch of a page is
-/// expensive in a guest: two milliseconds and more if the host backs it with a huge page.
+/// It starts with what is left of the 2 MiB that the image ends in. It takes more of its
+/// *reserve* when it must, because the first touch of a page is expensive in a guest: two
+/// milliseconds and more if the host backs it with a huge page.
 struct Heap {
     blocks: Tlsf<'static, u64, u16, 59, 16>,
-    reserve: [Range; MAX_RANGES],
+    reserve: [Range; MAX_RESERVES],
     /// Where the memory taken from the reserve last ends.
     taken_to: u64,
 }
+
+/// Ranges of the reserve: those of memory, which boot, page tables and image cut into a few
+/// more, and what is donated.
+const MAX_RESERVES: usize = MAX_RANGES + 8;
 
 /// The heap grows by multiples of this.
 const GROWTH: u64 = 2 * MIB;
@@ -179,7 +185,7 @@ struct GlobalHeap(OneThread<UnsafeCell<Heap>>);
 #[global_allocator]
 static HEAP: GlobalHeap = GlobalHeap(OneThread::new(UnsafeCell::new(Heap {
     blocks: Tlsf::new(),
-    reserve: [Range { start: 0, end: 0 }; MAX_RANGES],
+    reserve: [Range { start: 0, end: 0 }; MAX_RESERVES],
     taken_to: 0,
 })));
 
@@ -192,39 +198,45 @@ impl GlobalHeap {
     }
 }
 
-/// Gives the heap all [`unused`] memory.
+/// Gives the heap all [`unused`] memory, but below the image none from `below_end` on.
 ///
 /// # Safety
 /// It is mapped for writing. Called once.
-pub unsafe fn start_heap(reserved_end: u64) {
-    let near = reserved_end.next_multiple_of(GROWTH);
+pub unsafe fn start_heap(ring_0_end: u64, below_end: u64, image: Range) {
+    let near = image.end.next_multiple_of(GROWTH);
     let heap = HEAP.get();
-    let mut reserves = 0;
-    for range in unused(reserved_end) {
+    for range in unused(ring_0_end, image) {
+        let below = range.start >= ring_0_end && range.end <= image.start;
+        let range = if below { Range { end: range.end.min(below_end), ..range } } else { range };
         let now = Range { end: range.end.min(near), ..range };
-        let later = Range { start: range.start.max(near), ..range };
-        if !now.is_empty() {
-            // SAFETY: the caller's, and nobody uses it by its definition.
-            heap.taken_to = unsafe { heap.give(now) };
+        if range.start < image.end || now.is_empty() {
+            heap.keep(range);
+            continue;
         }
-        if !later.is_empty() {
-            // Never more than ranges of memory, because only what is above 1 MiB comes here.
-            heap.reserve[reserves] = later;
-            reserves += 1;
-        }
+        // SAFETY: the caller's, and nobody uses it by its definition.
+        heap.taken_to = unsafe { heap.give(now) };
+        heap.keep(Range { start: now.end, ..range });
     }
 }
 
-/// Gives memory to the heap, for good.
+/// Gives memory to the heap, for good: for when there is nothing else left.
 ///
 /// # Safety
 /// The range is mapped for writing and nothing else uses it.
 pub unsafe fn donate(range: Range) {
-    // SAFETY: the caller's.
-    unsafe { HEAP.get().give(range) };
+    HEAP.get().keep(range);
 }
 
 impl Heap {
+    /// Adds to the end of the reserve.
+    fn keep(&mut self, range: Range) {
+        // There is always room, and if not, it is memory that isn't used.
+        let free = self.reserve.iter().rposition(|taken| !taken.is_empty()).map_or(0, |last| last + 1);
+        if let Some(free) = self.reserve.get_mut(free).filter(|_| !range.is_empty()) {
+            *free = range;
+        }
+    }
+
     /// Takes memory that doesn't follow what it has, as far as it is of use; where that ends.
     ///
     /// # Safety

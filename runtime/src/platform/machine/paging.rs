@@ -5,12 +5,15 @@
 //! (read, write), devices (read, write, uncached). Nothing is both writable and executable,
 //! nothing below 64 KiB is mapped, accessed and dirty bits are preset.
 //!
-//! The tables come out of a *pool* of pages behind the image. Until the seal ring 3 may
-//! write them, and the gate's data: it is still building both. Entries carry in their free
-//! bits what the seal does to them. It does that to copies, since writing a table that is in
-//! use is slow where page tables are shadowed: a table of which nothing changes is shared by
-//! both. Then the gate loads the result, and from there on nothing that ring 3 can reach
-//! holds a page table.
+//! There are two sets of tables: those to run on until the seal, and those for afterwards,
+//! without the page tables, descriptor tables and whatever else the seal takes away. Both are
+//! built at boot, and share what doesn't differ: the seal is then little more than loading
+//! the second. That is for the sake of hosts that shadow page tables, where it is slow to
+//! write a table that is in use, and to touch any page for the first time through a new one.
+//!
+//! The tables come out of a *pool* of pages behind the gate. Until the seal ring 3 may write
+//! them, and the gate's data: it is still building both. From there on nothing that ring 3
+//! can reach holds a page table.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -42,9 +45,12 @@ const RODATA: u64 = TEXT | NO_EXECUTE;
 const DATA: u64 = RODATA | WRITABLE;
 const DEVICE: u64 = DATA | UNCACHED;
 
-/// Tables set aside for devices, at most three per map, usually none; and for the copies that
-/// the seal makes.
+/// Tables set aside: for what differs in the second set, and for devices, in both sets.
 const SPARE: u64 = 28;
+/// Pages for [`read_only_at_seal`], below 2 MiB.
+const DESCRIPTORS: u64 = 64;
+/// Maps of devices that the seal keeps.
+const MAPS: usize = 48;
 
 /// The local APIC and the area that message-signalled interrupts are written to, and the
 /// I/O APICs: the machine's own.
@@ -53,12 +59,32 @@ const INTERRUPT_CONTROLLERS: [Range; 2] =
 
 #[derive(Clone, Copy)]
 struct Pool {
-    root: u64,
     next: u64,
     end: u64,
 }
 
-static POOL: OneThread<Cell<Pool>> = OneThread::new(Cell::new(Pool { root: 0, next: 0, end: 0 }));
+static POOL: OneThread<Cell<Pool>> = OneThread::new(Cell::new(Pool { next: 0, end: 0 }));
+
+/// A set of tables.
+#[derive(Clone, Copy)]
+struct Tables {
+    root: u64,
+    /// Tables of the pool below this address are the other set's: they are copied before
+    /// anything in them is changed.
+    own: u64,
+}
+
+/// Until the seal.
+static LIVE: OneThread<Cell<Tables>> = OneThread::new(Cell::new(Tables { root: 0, own: 0 }));
+/// After it.
+static AFTER: OneThread<Cell<Tables>> = OneThread::new(Cell::new(Tables { root: 0, own: 0 }));
+
+/// The maps of devices that stay, and whether for ring 0 alone.
+static KEPT: OneThread<Cell<[(Range, bool); MAPS]>> =
+    OneThread::new(Cell::new([(Range { start: 0, end: 0 }, false); MAPS]));
+/// What is left for [`read_only_at_seal`].
+static WRITABLE_UNTIL_SEAL: OneThread<Cell<Range>> = OneThread::new(Cell::new(Range { start: 0, end: 0 }));
+
 static SEALED: AtomicBool = AtomicBool::new(false);
 
 /// How long a device's page stays.
@@ -82,42 +108,49 @@ pub fn is_sealed() -> bool {
 /// # Panics
 /// If the guest has too little memory for the image and its tables.
 pub fn start() {
-    let image_end = linker_symbol!(__image_end);
-    let tables = tables_needed(image_end);
-    let pool_end = image_end + (tables + SPARE) * PAGE;
-    let image = Range { start: linker_symbol!(__image_start), end: pool_end };
+    let pool_start = linker_symbol!(__pool_start);
+    let image = Range { start: linker_symbol!(__ring_3_start), end: linker_symbol!(__image_end) };
+    let tables = tables_needed(image);
+    let pool_end = pool_start + (tables + SPARE) * PAGE;
+    assert!(pool_end <= image.start, "the page tables of so much memory don't fit below the image");
+    let ring_0 = Range { start: linker_symbol!(__image_start), end: pool_end };
     assert!(
-        memory::ram().any(|range| range.contains(image)),
+        [ring_0, image].iter().all(|range| memory::ram().any(|ram| ram.contains(*range))),
         "the guest has too little memory for the image, which needs {} KiB above 1 MiB",
-        (image.end - image.start) >> 10
+        (image.end - ring_0.start) >> 10
     );
-    POOL.set(Pool { root: image_end, next: image_end + PAGE, end: pool_end });
-    zero(image_end);
+    POOL.set(Pool { next: pool_start + PAGE, end: pool_end });
+    let live = Tables { root: pool_start, own: 0 };
+    LIVE.set(live);
+    zero(live.root);
     map_image();
-    for range in memory::unused(pool_end) {
+    for range in memory::unused(pool_end, image) {
         map(range, DATA);
     }
     // Uses at most what was counted, so the pool doesn't run out before the spare tables.
-    let pool = POOL.get();
-    let kept = (pool.next + SPARE * PAGE).min(pool_end);
-    POOL.set(Pool { end: kept, ..pool });
-    map(Range { start: image_end, end: kept }, DATA | GONE_AT_SEAL);
+    let used = POOL.get().next;
+    let kept = (used + SPARE * PAGE).min(pool_end);
+    POOL.set(Pool { next: used, end: kept });
+    map(Range { start: pool_start, end: kept }, DATA | GONE_AT_SEAL);
     map(Range { start: kept, end: pool_end }, DATA);
+    AFTER.set(Tables { root: sealed(live.root, 39), own: used });
+    let descriptors = Range { start: (image.start - DESCRIPTORS * PAGE).max(kept), end: image.start };
+    WRITABLE_UNTIL_SEAL.set(descriptors);
     // SAFETY: the tables map the image, its stacks and the gate as they are used; `cpu` sets
     // only bits that CPUID has.
-    unsafe { calls::load_page_tables(pool.root, cpu::features().cr4) };
-    // SAFETY: mapped writable just now.
-    unsafe { memory::start_heap(kept) };
+    unsafe { calls::load_page_tables(live.root, cpu::features().cr4) };
+    // SAFETY: mapped writable just now; the descriptors' pages are left out.
+    unsafe { memory::start_heap(kept, descriptors.start, image) };
 }
 
 /// Tables that mapping all memory takes, or a few more.
-fn tables_needed(image_end: u64) -> u64 {
+fn tables_needed(image: Range) -> u64 {
     let touched = |range: Range, shift: u32| ((range.end - 1) >> shift) - (range.start >> shift) + 1;
-    let image = 4 + (image_end >> 21) + 1;
-    let rest: u64 = memory::unused(image_end)
+    let rest: u64 = memory::unused(image.start, image)
         .map(|range| touched(range, 39) + touched(range, 30) + touched(range, 21).min(2))
         .sum();
-    image + rest + 1
+    // The first of each kind, and that of the first 2 MiB.
+    4 + touched(image, 21) + rest
 }
 
 fn map_image() {
@@ -140,57 +173,59 @@ fn map_image() {
 
 /// Maps whole pages of our own memory, for which the pool was sized.
 fn map(range: Range, flags: u64) {
-    assert!(map_range(range, flags).is_ok(), "the pool of page tables is too small");
+    assert!(LIVE.get().map(range, flags).is_ok(), "the pool of page tables is too small");
 }
 
-/// Maps whole pages. A page that is mapped already keeps its flags, but stays past the seal
-/// if either mapping does, and then for ring 0 alone if one of them says so.
-fn map_range(range: Range, flags: u64) -> Result<(), MapError> {
-    let mut address = range.start;
-    while address < range.end {
-        let mut table = POOL.get().root;
-        for shift in [39, 30] {
-            table = next_table(table, address, shift)?;
+impl Tables {
+    /// Maps whole pages. A page that is mapped already stays as it is.
+    fn map(self, range: Range, flags: u64) -> Result<(), MapError> {
+        let mut address = range.start;
+        while address < range.end {
+            let directory_entry = self.entry(address, 21)?;
+            let present = directory_entry.get() & PRESENT != 0;
+            let large = if present {
+                directory_entry.get() & LARGE != 0
+            } else {
+                address.is_multiple_of(LARGE_PAGE) && range.end - address >= LARGE_PAGE
+            };
+            if large {
+                set(directory_entry, address | flags | LARGE);
+                address = (address & !(LARGE_PAGE - 1)) + LARGE_PAGE;
+            } else {
+                set(self.entry(address, 12)?, address | flags);
+                address += PAGE;
+            }
         }
-        let directory_entry = entry(table, address, 21);
-        let present = directory_entry.get() & PRESENT != 0;
-        let large = if present {
-            directory_entry.get() & LARGE != 0
-        } else {
-            address.is_multiple_of(LARGE_PAGE) && range.end - address >= LARGE_PAGE
-        };
-        if large {
-            set(directory_entry, address, flags | LARGE);
-            address = (address & !(LARGE_PAGE - 1)) + LARGE_PAGE;
-        } else {
-            let table = next_table(table, address, 21)?;
-            set(entry(table, address, 12), address, flags);
-            address += PAGE;
-        }
+        Ok(())
     }
-    Ok(())
+
+    /// The entry for `address` in its table of entries for 2^`shift` bytes. Makes the tables
+    /// on the way, and those of the other set its own.
+    fn entry(self, address: u64, shift: u32) -> Result<&'static Cell<u64>, MapError> {
+        let mut table = self.root;
+        for level in [39, 30, 21].into_iter().filter(|level| *level > shift) {
+            let entry = entry(table, address, level);
+            let old = entry.get();
+            table = old & ADDRESS;
+            if old & PRESENT == 0 {
+                table = new_table()?;
+                zero(table);
+                entry.set(table | TABLE);
+            } else if old & LARGE != 0 {
+                return Err(MapError::NotADevice);
+            } else if table < self.own {
+                table = copy_of(table)?;
+                entry.set(old & !ADDRESS | table);
+            }
+        }
+        Ok(entry(table, address, shift))
+    }
 }
 
-fn set(entry: &Cell<u64>, address: u64, flags: u64) {
+fn set(entry: &Cell<u64>, value: u64) {
     if entry.get() & PRESENT == 0 {
-        entry.set(address | flags);
-    } else if flags & GONE_AT_SEAL == 0 {
-        let merged = entry.get() & !GONE_AT_SEAL | flags & RING_0_AT_SEAL;
-        // A live table is expensive to write.
-        if merged != entry.get() {
-            entry.set(merged);
-        }
+        entry.set(value);
     }
-}
-
-fn next_table(table: u64, address: u64, shift: u32) -> Result<u64, MapError> {
-    let entry = entry(table, address, shift);
-    if entry.get() & PRESENT == 0 {
-        let next = new_table()?;
-        zero(next);
-        entry.set(next | TABLE);
-    }
-    Ok(entry.get() & ADDRESS)
 }
 
 /// A page of the pool, with whatever is in it.
@@ -203,6 +238,42 @@ fn new_table() -> Result<u64, MapError> {
     Ok(pool.next)
 }
 
+fn copy_of(table: u64) -> Result<u64, MapError> {
+    let copy = new_table()?;
+    for (to, from) in entries(copy).iter().zip(entries(table)) {
+        to.set(from.get());
+    }
+    Ok(copy)
+}
+
+/// What the seal makes of a table whose entries stand for 2^`shift` bytes: itself, if nothing
+/// changes in it or below, else a copy.
+fn sealed(table: u64, shift: u32) -> u64 {
+    let mut copy = table;
+    for (index, entry) in entries(table).iter().enumerate() {
+        let old = entry.get();
+        let new = if old & PRESENT == 0 {
+            continue;
+        } else if shift > 12 && old & LARGE == 0 {
+            old & !ADDRESS | sealed(old & ADDRESS, shift - 9)
+        } else if old & GONE_AT_SEAL != 0 {
+            0
+        } else if old & RING_0_AT_SEAL != 0 {
+            old & !(RING_3 | RING_0_AT_SEAL)
+        } else {
+            continue;
+        };
+        if new != old {
+            if copy == table {
+                let Ok(made) = copy_of(table) else { panic!("the pool of page tables is too small") };
+                copy = made;
+            }
+            entries(copy)[index].set(new);
+        }
+    }
+    copy
+}
+
 fn entry(table: u64, address: u64, shift: u32) -> &'static Cell<u64> {
     &entries(table)[(address >> shift & 511) as usize]
 }
@@ -210,8 +281,7 @@ fn entry(table: u64, address: u64, shift: u32) -> &'static Cell<u64> {
 /// The entries of a table of the pool.
 fn entries(table: u64) -> &'static [Cell<u64>; 512] {
     // SAFETY: `table` is a page of the pool, which is identity-mapped and which nobody else
-    // refers to. It stays so while this can be called: `map_range`'s callers refuse after
-    // the seal.
+    // refers to. It stays so while this can be called: all that do refuse after the seal.
     unsafe { &*(table as *const [Cell<u64>; 512]) }
 }
 
@@ -245,36 +315,34 @@ pub fn map_registers(range: Range, until: Until) -> Result<(), MapError> {
     if is_sealed() {
         return Err(MapError::Sealed);
     }
-    let flags = match until {
-        Until::Seal => DEVICE | GONE_AT_SEAL,
-        Until::Gate => DEVICE | RING_0_AT_SEAL,
-        Until::End => DEVICE,
-    };
-    map_range(range, flags)
+    if until != Until::Seal {
+        let wanted = (range, until == Until::Gate);
+        let mut kept = KEPT.get();
+        let place = kept.iter_mut().find(|map| **map == wanted || map.0.end == 0);
+        *place.ok_or(MapError::NoTables)? = wanted;
+        KEPT.set(kept);
+    }
+    LIVE.get().map(range, DEVICE)
 }
 
 /// Maps the local APIC's registers, for ring 0 alone once sealed.
 pub fn map_local_apic(address: u64) -> Result<(), MapError> {
-    map_range(Range { start: address, end: address + PAGE }, DEVICE | RING_0_AT_SEAL)
+    map_registers(Range { start: address, end: address + PAGE }, Until::Gate)
 }
 
-/// Makes pages that ring 3 may write until the seal read-only after it: what a device reads
-/// where to write from. Whole pages of memory, at most 16 ranges in all.
-pub fn read_only_at_seal(range: Range) -> Result<(), MapError> {
+/// Zeroed memory that ring 3 may write until the seal, and afterwards only read: for what tells
+/// a device where to write. Whole pages, for good; `None` if there aren't so many, or the image
+/// is sealed.
+pub fn read_only_at_seal(pages: u64) -> Option<u64> {
+    let left = WRITABLE_UNTIL_SEAL.get();
+    let start = left.end.checked_sub(pages.checked_mul(PAGE)?).filter(|start| *start >= left.start)?;
     if is_sealed() {
-        return Err(MapError::Sealed);
+        return None;
     }
-    if range.start % PAGE != 0 || range.end % PAGE != 0 || range.start >= range.end {
-        return Err(MapError::OutOfRange);
-    }
-    let mut ranges = READ_ONLY.get();
-    let free = ranges.iter_mut().find(|free| free.end == 0).ok_or(MapError::NoTables)?;
-    *free = range;
-    READ_ONLY.set(ranges);
-    Ok(())
+    WRITABLE_UNTIL_SEAL.set(Range { end: start, ..left });
+    (start..left.end).step_by(PAGE as usize).for_each(zero);
+    Some(start)
 }
-
-static READ_ONLY: OneThread<Cell<[Range; 16]>> = OneThread::new(Cell::new([Range { start: 0, end: 0 }; 16]));
 
 unsafe extern "C" {
     static gate_io_base: AtomicU16;
@@ -326,94 +394,45 @@ pub fn seal() {
     if SEALED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let live = POOL.get();
-    let root = sealed(live.root, 39);
-    for range in READ_ONLY.get().into_iter().filter(|range| range.end != 0) {
-        change(root, live.next, range, |_, entry| entry & !WRITABLE);
+    let after = AFTER.get();
+    let kept = KEPT.get();
+    // The gate's first: a page that is mapped in both ways is the gate's.
+    for (range, _) in kept.into_iter().filter(|(range, ring_0)| range.end != 0 && *ring_0) {
+        keep(after.map(range, DEVICE & !RING_3));
     }
-    // The pool's pages are gone from the copies, but what is left of it is memory.
-    let spare = Range { start: POOL.get().next, end: live.end };
-    change(root, live.next, spare, |page, _| page | DATA);
-    assert!(POOL.get().next == spare.start, "the pool's own table is a copy already");
+    for (range, _) in kept.into_iter().filter(|(range, ring_0)| range.end != 0 && !*ring_0) {
+        keep(after.map(range, DEVICE));
+    }
+    let descriptors = WRITABLE_UNTIL_SEAL.get();
+    for page in (descriptors.end..linker_symbol!(__ring_3_start)).step_by(PAGE as usize) {
+        keep(after.entry(page, 12)).set(page | RODATA);
+    }
+    // The pool's pages are gone, but what is left of it is memory. An image without devices
+    // does without it: the tables that say so would be touched for that alone.
+    let pool = POOL.get();
+    let has_devices = kept[0].0.end != 0;
+    let spare = Range { start: if has_devices { pool.next } else { pool.end }, end: pool.end };
+    for page in (spare.start..spare.end).step_by(PAGE as usize) {
+        keep(after.entry(page, 12)).set(page | DATA);
+    }
     close_ports();
     let features = cpu::features();
     // SAFETY: the tables are those that ring 3 runs on, less the pool, what devices gave up
     // and the gate's data, none of which is used from here on.
-    unsafe { calls::seal(root, features.cr4 | features.cr4_seal, watchdog::first_tick()) };
+    unsafe { calls::seal(after.root, features.cr4 | features.cr4_seal, watchdog::first_tick()) };
     let boot_tables =
         Range { start: linker_symbol!(__boot_tables_start), end: linker_symbol!(__boot_tables_end) };
-    // SAFETY: both are mapped writable. The boot page tables were used for the last time when
-    // `start` was through, and no table of the pool is in its spare pages.
+    // SAFETY: all are mapped writable. The boot page tables were used for the last time when
+    // `start` was through, no table of the pool is in its spare pages, and what is left of the
+    // descriptors' pages was never handed out.
     unsafe {
-        memory::donate(boot_tables);
+        memory::donate(descriptors);
         memory::donate(spare);
+        memory::donate(boot_tables);
     }
 }
 
-/// What the seal makes of a table whose entries stand for 2^`shift` bytes: itself, if nothing
-/// changes in it or below, else a copy.
-fn sealed(table: u64, shift: u32) -> u64 {
-    let mut copy = table;
-    for (index, entry) in entries(table).iter().enumerate() {
-        let old = entry.get();
-        let new = if old & PRESENT == 0 {
-            continue;
-        } else if shift > 12 && old & LARGE == 0 {
-            old & !ADDRESS | sealed(old & ADDRESS, shift - 9)
-        } else if old & GONE_AT_SEAL != 0 {
-            0
-        } else if old & RING_0_AT_SEAL != 0 {
-            old & !(RING_3 | RING_0_AT_SEAL)
-        } else {
-            continue;
-        };
-        if new != old {
-            if copy == table {
-                copy = copy_of(table);
-            }
-            entries(copy)[index].set(new);
-        }
-    }
-    copy
-}
-
-fn copy_of(table: u64) -> u64 {
-    let Ok(copy) = new_table() else { panic!("the page tables set aside for the seal are used up") };
-    for (to, from) in entries(copy).iter().zip(entries(table)) {
-        to.set(from.get());
-    }
-    copy
-}
-
-/// Changes the entries of pages of memory in the tables under `root`, of which those from
-/// `copies` on are copies that may be written.
-///
-/// # Panics
-/// If the pages aren't mapped memory, or the pool is used up.
-fn change(root: u64, copies: u64, range: Range, new: impl Fn(u64, u64) -> u64) {
-    for page in (range.start..range.end).step_by(PAGE as usize) {
-        let mut table = root;
-        for shift in [39, 30, 21] {
-            let entry = entry(table, page, shift);
-            let old = entry.get();
-            assert!(old & PRESENT != 0 && (shift == 21 || old & LARGE == 0), "{page:x} isn't mapped memory");
-            table = if old & LARGE != 0 {
-                let Ok(pages) = new_table() else { panic!("the page tables set aside for the seal are used up") };
-                let large = old & !LARGE;
-                for (small, offset) in entries(pages).iter().zip((0..).step_by(PAGE as usize)) {
-                    small.set(large + offset);
-                }
-                entry.set(pages | TABLE);
-                pages
-            } else if old & ADDRESS < copies {
-                let copy = copy_of(old & ADDRESS);
-                entry.set(old & !ADDRESS | copy);
-                copy
-            } else {
-                old & ADDRESS
-            };
-        }
-        let entry = entry(table, page, 12);
-        entry.set(new(page, entry.get()));
-    }
+fn keep<T>(mapped: Result<T, MapError>) -> T {
+    let Ok(mapped) = mapped else { panic!("the page tables set aside for the seal are used up") };
+    mapped
 }

@@ -107,12 +107,12 @@ fn symbol(name: &str) -> u64 {
     }
 }
 
-/// The root of the page tables: they start where the image ends.
+/// The root of the page tables.
 fn page_tables() -> u64 {
     unsafe extern "C" {
-        static __image_end: u8;
+        static __pool_start: u8;
     }
-    &raw const __image_end as u64
+    &raw const __pool_start as u64
 }
 
 #[inline(never)]
