@@ -419,7 +419,7 @@ fn machine_link(job: &Job, record: &Record, work: &Path) -> Result<Vec<String>, 
         "--no-eh-frame-hdr".into(),
         "-znoexecstack".into(),
         "-znorelro".into(),
-        "-zmax-page-size=4096".into(),
+        "-zmax-page-size=16".into(),
         "--orphan-handling=error".into(),
     ];
     flags.extend(

@@ -17,7 +17,7 @@ CARGO_TARGET_DIR="$target" \
 cargo rustc --release --quiet --target x86_64-unknown-linux-gnu -- \
     -C link-arg=-T"$here/../image.ld" \
     -C link-arg=-static -C link-arg=--no-dynamic-linker -C link-arg=-no-pie \
-    -C link-arg=--build-id=none -C link-arg=-z -C link-arg=max-page-size=4096 \
+    -C link-arg=--build-id=none -C link-arg=-z -C link-arg=max-page-size=16 \
     -C link-arg=-z -C link-arg=noexecstack -C link-arg=-z -C link-arg=norelro \
     -C link-arg=--orphan-handling=error >&2
 built=$target/x86_64-unknown-linux-gnu/release/bringup

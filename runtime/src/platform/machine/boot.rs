@@ -85,8 +85,8 @@ global_asm!(
     gate_idt:
     .skip 16 * {idt_entries}
 
+    // The linker script aligns these two to pages.
     .section .gate.stacks, "aw", @nobits
-    .balign 4096
     .globl gate_ist_top, gate_stack_top
     .skip 4096                      // not mapped
     .skip 4096
@@ -96,7 +96,6 @@ global_asm!(
     gate_stack_top:
 
     .section .gate.tables, "aw", @nobits
-    .balign 4096
     boot_pml4:
     .skip 4096
     boot_pdpt:

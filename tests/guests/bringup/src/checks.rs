@@ -214,3 +214,43 @@ pub fn hammer() -> Outcome {
     say!("hammer: {rounds} sleeps, late by {} ns on average, {} us at worst", total / rounds, worst / 1000);
     if worst > 500 * MS { Err("a wake-up was lost") } else { Ok(()) }
 }
+
+/// Sleeps for long: the watchdog mustn't mind.
+pub fn idle() -> Outcome {
+    let until = platform::now() + 4500 * MS;
+    while platform::now() < until {
+        platform::wait(Some(until));
+    }
+    Ok(())
+}
+
+/// Works for long, in turns that end: the watchdog mustn't mind, and its ticks must leave the
+/// registers alone.
+pub fn busy() -> Outcome {
+    /// A number that takes all the registers' work; the same each time.
+    #[inline(never)]
+    fn work() -> usize {
+        let mut numbers = Numbers(black_box(7));
+        let mut floats = [1.5_f64, 2.5, 3.5, 4.5];
+        let mut sum = 0_usize;
+        for round in 0..200_000_usize {
+            sum = sum.rotate_left(5) ^ numbers.next();
+            for (at, float) in floats.iter_mut().enumerate() {
+                *float = *float * 0.999 + ((round + at) % 7) as f64;
+            }
+        }
+        sum ^ floats.iter().map(|float| float.to_bits() as usize).fold(0_usize, |all, one| all.rotate_left(1) ^ one)
+    }
+    let expected = work();
+    let until = platform::now() + 4500 * MS;
+    let mut turns = 0;
+    while platform::now() < until {
+        if work() != expected {
+            return Err("a tick changed a register");
+        }
+        turns += 1;
+        platform::progress();
+    }
+    say!("{turns} turns");
+    Ok(())
+}

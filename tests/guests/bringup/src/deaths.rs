@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::hint::black_box;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use unik::platform::{self, machine::device};
 
@@ -37,11 +38,25 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             "divide" => asm!("div {zero:e}", zero = in(reg) 0, inout("eax") 1 => _, inout("edx") 0 => _),
             "privileged" => asm!("cli"),
             "halt" => asm!("hlt"),
-            "load-cr3" => asm!("mov cr3, {}", in(reg) 0_u64),
-            // One of the `int3`s that the linker puts between functions, or just like them.
-            "padding" => asm!("int3"),
+            "load-cr3" => asm!("mov cr3, {}", in(reg) page_tables()),
+            "load-idt" => {
+                let pointer = black_box([0_u16; 5]);
+                asm!("lidt [{}]", in(reg) pointer.as_ptr());
+            }
+            "load-gdt" => {
+                let pointer = black_box([0_u16; 5]);
+                asm!("lgdt [{}]", in(reg) pointer.as_ptr());
+            }
+            "invalidate" => asm!("invlpg [{}]", in(reg) page_tables()),
+            "write-msr" => asm!("wrmsr", in("ecx") 0xc000_0080_u32, in("eax") 0x901, in("edx") 0),
+            "padding" => {
+                let call: extern "C" fn() = core::mem::transmute(padding());
+                call();
+            }
             // The setup call, which is closed after the seal: CR4 without SMEP, WRMSR of EFER.
-            "gate-cr4" => asm!("call gate_setup_call", in("edi") 2, in("rsi") page_tables(), in("rdx") 0x620_u64, clobber_abi("C")),
+            "gate-cr4" => {
+                asm!("call gate_setup_call", in("edi") 2, in("rsi") page_tables(), in("rdx") 0x620_u64, clobber_abi("C"))
+            }
             "gate-msr" => {
                 asm!("call gate_setup_call", in("edi") 0, in("ecx") 0xc000_0080_u32, in("eax") 0x901, in("edx") 0, clobber_abi("C"))
             }
@@ -51,12 +66,102 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             "gate-no-pae" => {
                 asm!("call gate_setup_call", in("edi") 2, in("rsi") page_tables(), in("rdx") 0x600_u64, clobber_abi("C"));
             }
+            // The write call with a slot that nobody took.
+            "gate-slot" => asm!("call gate_write_call", in("edi") 63, clobber_abi("C")),
+            // AC would let ring 0 reach memory of ring 3, where `before_seal` aims a slot.
+            "gate-ac" => asm!(
+                "pushfq",
+                "or dword ptr [rsp], 0x40000",
+                "popfq",
+                "call gate_write_call",
+                "push 2",
+                "popfq",
+                in("edi") 0,
+                clobber_abi("C")
+            ),
+            "gate-jump" => {
+                let call: extern "C" fn() = core::mem::transmute(symbol("gate_breakpoint") + 3);
+                call();
+            }
+            "gate-jump-boot" => {
+                let call: extern "C" fn() = core::mem::transmute(symbol("gate_setup_breakpoint") + 3);
+                call();
+            }
+            "gate-jump-return" => {
+                let call: extern "C" fn() = core::mem::transmute(symbol("gate_return"));
+                call();
+            }
+            // As the gate returns, but to ring 0.
+            "forged-frame" => asm!(
+                "mov rax, rsp",
+                "push 0x10",
+                "push rax",
+                "push 2",
+                "push 8",
+                "lea rax, [rip + 2f]",
+                "push rax",
+                "iretq",
+                "2: ud2",
+                clobber_abi("C")
+            ),
+            "far-call" => {
+                asm!("push 8", "lea rax, [rip + 2f]", "push rax", "retfq", "2: ud2", clobber_abi("C"))
+            }
             "gate-read" => read(symbol("gate_breakpoint")),
             "gate-write-idt" => write(symbol("gate_idt")),
             "gate-write-stack" => write(symbol("gate_stack_top") - 8),
+            "gate-write-tss" => write(symbol("gate_tss") + 4),
+            "gate-write-gdt" => write(symbol("gate_tss") - 8),
+            "gate-write-slot" => write(symbol("gate_slot_registers")),
             "page-table-write" => write(page_tables()),
-            "port" => asm!("out dx, al", in("dx") 0xcf8_u16, in("al") 0_u8),
+            "page-table-read" => read(page_tables()),
+            // Where other systems have a second view of memory.
+            "page-table-write-high" => write(0xffff_8880_0000_0000 + page_tables()),
+            "page-table-write-recursive" => write(0xffff_ff7f_bfdf_e000),
+            "port" => {
+                let port = crate::argument("port").and_then(|port| port.parse().ok()).unwrap_or(0xcf8_u16);
+                asm!("out dx, al", in("dx") port, in("al") 0_u8);
+            }
+            "port-read" => {
+                let port = crate::argument("port").and_then(|port| port.parse().ok()).unwrap_or(0xcfc_u16);
+                asm!("in eax, dx", in("dx") port, out("eax") _);
+            }
+            "device-page" => {
+                let page = crate::argument("page").and_then(|page| u64::from_str_radix(page, 16).ok());
+                read(page.unwrap_or(0xfec0_0000));
+            }
+            "write-low" => write(0xfff8),
+            // A call gate to ring 0, where a live LDTR of base 0 would look for it.
+            "call-gate" => {
+                write(8);
+                asm!("mov ds, {0:e}", in(reg) 7);
+            }
             "local-apic" => read(0xfee0_0020),
+            "loop" => spin(),
+            "loop-after-wait" => {
+                platform::wait(Some(platform::now() + 1_000_000));
+                spin();
+            }
+            // Interrupts can't be shut out.
+            "loop-without-interrupts" => {
+                asm!("pushfq", "and dword ptr [rsp], ~0x200", "popfq");
+                spin();
+            }
+            // What comes from outside, while ring 3 runs and while it sleeps.
+            "await" => {
+                platform::console_write(b"awaiting\n");
+                let until = platform::now() + 20_000_000_000;
+                while platform::now() < until {
+                    platform::progress();
+                }
+            }
+            "await-asleep" => {
+                platform::console_write(b"awaiting\n");
+                let until = platform::now() + 20_000_000_000;
+                while platform::now() < until {
+                    platform::wait(Some(until));
+                }
+            }
             "syscall" => asm!("syscall", clobber_abi("C")),
             "ldt" => asm!("mov ds, {0:e}", in(reg) 7),
             "alignment" => asm!(
@@ -93,16 +198,62 @@ unsafe fn write(address: u64) {
     unsafe { (address as *mut u64).write_volatile(0) };
 }
 
+/// Does what `mode` needs done while ring 3 may still write the gate's data.
+pub fn before_seal(mode: &str) {
+    unsafe extern "C" {
+        static gate_tick_limit: AtomicU32;
+        static gate_slot_registers: AtomicU64;
+    }
+    static TARGET: AtomicU64 = AtomicU64::new(0);
+    if let Some(limit) = crate::argument("watchdog").and_then(|limit| limit.parse().ok()) {
+        // SAFETY: the gate's variable, which only the gate reads, after the seal.
+        unsafe { gate_tick_limit.store(limit, Ordering::Relaxed) };
+    }
+    if mode == "gate-ac" {
+        // SAFETY: as above; this is what a driver can't ask for.
+        unsafe { gate_slot_registers.store(&raw const TARGET as u64, Ordering::Relaxed) };
+    }
+}
+
+#[inline(never)]
+fn spin() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// The address of padding that the linker put between two functions.
+fn padding() -> u64 {
+    unsafe extern "C" {
+        static __text_start: u8;
+        static __text_end: u8;
+    }
+    let (start, end) = (&raw const __text_start, &raw const __text_end);
+    // SAFETY: text, which ring 3 may read.
+    let text = unsafe { core::slice::from_raw_parts(start, end as usize - start as usize) };
+    // Behind a return.
+    let found = text.windows(4).position(|bytes| bytes == [0xc3, 0xcc, 0xcc, 0xcc]);
+    start as u64 + found.map_or(0, |at| at as u64 + 2)
+}
+
 /// The address of a symbol of the gate.
 fn symbol(name: &str) -> u64 {
     unsafe extern "C" {
+        static gate_return: u8;
         static gate_breakpoint: u8;
+        static gate_setup_breakpoint: u8;
+        static gate_slot_registers: u8;
         static gate_idt: u8;
+        static gate_tss: u8;
         static gate_stack_top: u8;
     }
     match name {
+        "gate_return" => &raw const gate_return as u64,
         "gate_breakpoint" => &raw const gate_breakpoint as u64,
+        "gate_setup_breakpoint" => &raw const gate_setup_breakpoint as u64,
+        "gate_slot_registers" => &raw const gate_slot_registers as u64,
         "gate_idt" => &raw const gate_idt as u64,
+        "gate_tss" => &raw const gate_tss as u64,
         _ => &raw const gate_stack_top as u64,
     }
 }

@@ -41,6 +41,8 @@ static SEAL_NS: AtomicU64 = AtomicU64::new(0);
 /// What boot calls.
 #[unsafe(no_mangle)]
 fn __unik_main() -> Ending {
+    let mode = argument("mode").unwrap_or("hello");
+    deaths::before_seal(mode);
     // Most of what is tried here holds before the seal and after it; `sealed=no` leaves it out.
     let seals_itself = matches!(argument("mode"), Some("devices" | "gate-writes"));
     if argument("sealed") != Some("no") && !seals_itself {
@@ -48,13 +50,14 @@ fn __unik_main() -> Ending {
         platform::seal();
         SEAL_NS.store(platform::now() - start, Ordering::Relaxed);
     }
-    let mode = argument("mode").unwrap_or("hello");
     let outcome = match mode {
         "hello" => checks::hello(SEAL_NS.load(Ordering::Relaxed)),
         "heap" => checks::heap(),
         "memory-functions" => checks::memory_functions(),
         "time" => checks::time(),
         "hammer" => checks::hammer(),
+        "idle" => checks::idle(),
+        "busy" => checks::busy(),
         "devices" => devices::devices(),
         "gate-writes" => devices::gate_writes(argument("crime").unwrap_or("none")),
         "fail" => return Ending::Failed,
