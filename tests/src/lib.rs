@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod guest;
 pub mod machine;
 pub mod namespace;
 pub mod running;

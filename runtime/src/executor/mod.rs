@@ -177,6 +177,9 @@ pub(crate) struct Executor {
     running: Cell<bool>,
 }
 
+/// What the main future is called while it runs: no instance can be.
+const WIRING: &str = "(start)";
+
 /// The slot of the main future, which is no task and lives on the stack.
 const MAIN: u32 = u32::MAX;
 
@@ -222,7 +225,9 @@ impl Executor {
                 } else if !main_done {
                     header.begin_poll();
                     self.budget.set(BUDGET);
+                    self.current.set(Some(WIRING));
                     main_done = main.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+                    self.current.set(None);
                 }
                 platform::progress();
                 polls += 1;

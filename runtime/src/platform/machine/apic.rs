@@ -22,6 +22,7 @@ const XAPIC: u64 = 0xfee0_0000;
 const SPURIOUS: u32 = 0x0f;
 const LVT_TIMER: u32 = 0x32;
 const LVT_LINT0: u32 = 0x35;
+const LVT_LINT1: u32 = 0x36;
 const INITIAL_COUNT: u32 = 0x38;
 const CURRENT_COUNT: u32 = 0x39;
 const DIVIDE: u32 = 0x3e;
@@ -29,6 +30,7 @@ const DIVIDE: u32 = 0x3e;
 const SOFTWARE_ENABLED: u32 = 1 << 8;
 const MASKED: u32 = 1 << 16;
 const MODE_DEADLINE: u32 = 0b10 << 17;
+const DELIVER_NMI: u32 = 0b100 << 8;
 const DIVIDE_BY_1: u32 = 0b1011;
 
 const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
@@ -65,6 +67,8 @@ pub fn start() {
     }
     write(SPURIOUS, SOFTWARE_ENABLED | u32::from(SPURIOUS_VECTOR));
     write(LVT_LINT0, MASKED);
+    // Where boards connect their NMI, and monitors inject one.
+    write(LVT_LINT1, DELIVER_NMI);
     match arm {
         Arm::TscDeadline => write(LVT_TIMER, MODE_DEADLINE | u32::from(TIMER_VECTOR)),
         Arm::OneShot => {

@@ -254,3 +254,19 @@ pub fn busy() -> Outcome {
     say!("{turns} turns");
     Ok(())
 }
+
+/// Works for some milliseconds without a sign of life. Counted in work and not by the clock,
+/// which goes on while the machine is paused.
+pub fn turn(ms: u64) -> Outcome {
+    let mut rounds = 0_u64;
+    let start = platform::now();
+    while platform::now() < start + 100 * MS {
+        rounds += 1;
+    }
+    platform::progress();
+    platform::console_write(b"awaiting\n");
+    for _ in 0..rounds * ms / 100 {
+        black_box(platform::now());
+    }
+    Ok(())
+}

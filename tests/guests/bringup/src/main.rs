@@ -57,6 +57,7 @@ fn __unik_main() -> Ending {
         "time" => checks::time(),
         "hammer" => checks::hammer(),
         "idle" => checks::idle(),
+        "turn" => checks::turn(argument("ms").and_then(|ms| ms.parse().ok()).unwrap_or(0)),
         "busy" => checks::busy(),
         "devices" => devices::devices(),
         "gate-writes" => devices::gate_writes(argument("crime").unwrap_or("none")),

@@ -1,0 +1,50 @@
+//! The guest of the runtime alone, `tests/guests/bringup`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::{cache, root};
+
+/// The guest, built once.
+///
+/// # Panics
+/// When it doesn't build.
+pub fn bringup() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let image = cache().join("test-images/bringup");
+        std::fs::create_dir_all(cache().join("test-images")).expect("a folder for images");
+        let output = Command::new(root().join("tests/guests/bringup/build.sh"))
+            .arg(&image)
+            .env("CARGO_TARGET_DIR", cache())
+            .output()
+            .expect("sh runs");
+        assert!(
+            output.status.success(),
+            "bringup doesn't build: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        image
+    })
+}
+
+/// QEMU with the guest, for a minute at most, on `microvm`, `microvm-pcie` or `q35`. It has no
+/// memory size yet: 128 MiB.
+#[must_use]
+pub fn qemu(accel: &str, kind: &str, boot_line: &str) -> Command {
+    let machine: &[&str] = match kind {
+        "microvm" => &["-M", "microvm,rtc=off,pic=off,pit=off,acpi=off"],
+        "microvm-pcie" => &["-M", "microvm,pcie=on,rtc=off,pic=off,pit=off", "-bios", "qboot.rom"],
+        _ => &["-M", "q35"],
+    };
+    let cpu = if accel == "kvm" { "max,-arch-capabilities" } else { "max" };
+    let mut command = Command::new("timeout");
+    // The guest never hangs: a status of 124 is a failure.
+    command.args(["60", "qemu-system-x86_64", "-accel", accel, "-cpu", cpu]).args(machine);
+    command.args(["-global", "virtio-mmio.force-legacy=false", "-nodefaults", "-no-user-config"]);
+    command.args(["-nographic", "-serial", "stdio", "-no-reboot"]);
+    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    command.args(["-append", boot_line, "-kernel"]).arg(bringup()).stdin(Stdio::null());
+    command
+}
