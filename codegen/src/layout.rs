@@ -261,20 +261,18 @@ impl Layout {
     pub fn linker_script(&self, stack_size: u32, record: &Record) -> String {
         let is_ring_0 = |part| matches!(part, Part::Gate | Part::GateData);
         let first_of_ring_3 = self.parts.iter().position(|&(part, _)| !is_ring_0(part));
-        let parts = self.parts.iter().enumerate().map(|(index, &(part, gap))| {
-            PartView {
-                segment: part.segment(),
-                flags: part.flags(),
-                gap: format!("{:#x}", gap * PAGE),
-                first_of_ring_3: Some(index) == first_of_ring_3,
-                gate: part == Part::Gate,
-                gate_data: part == Part::GateData,
-                emergency: part == Part::Emergency,
-                stack: part == Part::Stack,
-                text: part == Part::Text,
-                rodata: part == Part::Rodata,
-                data: part == Part::Data,
-            }
+        let parts = self.parts.iter().enumerate().map(|(index, &(part, gap))| PartView {
+            segment: part.segment(),
+            flags: part.flags(),
+            gap: format!("{:#x}", gap * PAGE),
+            first_of_ring_3: Some(index) == first_of_ring_3,
+            gate: part == Part::Gate,
+            gate_data: part == Part::GateData,
+            emergency: part == Part::Emergency,
+            stack: part == Part::Stack,
+            text: part == Part::Text,
+            rodata: part == Part::Rodata,
+            data: part == Part::Data,
         });
         let view = LinkerView {
             seed: self.seed.to_string(),

@@ -368,7 +368,7 @@ mod tests {
             spawn_background("driver", says("driver"));
             run_background();
             assert_eq!(*order.borrow(), ["driver", "driver"]);
-            assert_eq!(current_task(), None);
+            assert_eq!(current_task(), Some(WIRING));
             order.borrow_mut().push("main");
             yield_now().await;
             yield_now().await;

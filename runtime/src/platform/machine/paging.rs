@@ -123,6 +123,8 @@ pub fn start() {
     let live = Tables { root: pool_start, own: 0 };
     LIVE.set(live);
     zero(live.root);
+    // Now, since pages are touched for nothing here, but not at the seal.
+    fill_closed_ports();
     map_image();
     for range in memory::unused(pool_end, image) {
         map(range, DATA);
@@ -376,15 +378,14 @@ const fn closed_ports(first: u16) -> u64 {
     word
 }
 
-/// Switches the task state segment to the bitmap in which all ports are closed but those of
-/// [`is_open`]. What lies beyond the end of the segment is closed, too.
-fn close_ports() {
+/// Fills the bitmap in which all ports are closed but those of [`is_open`]. What lies beyond
+/// the end of the segment is closed, too.
+fn fill_closed_ports() {
     // SAFETY: the gate's data, which ring 3 may write until the seal.
-    let (base, closed) = unsafe { (&gate_io_base, &gate_io_closed) };
+    let closed = unsafe { &gate_io_closed };
     for (word, first) in closed.iter().zip((0..).step_by(64)) {
         word.store(closed_ports(first), Ordering::Relaxed);
     }
-    base.store(super::boot::IO_CLOSED_BASE, Ordering::Relaxed);
 }
 
 /// Seals the image. A second call does nothing.
@@ -416,7 +417,8 @@ pub fn seal() {
     for page in (spare.start..spare.end).step_by(PAGE as usize) {
         keep(after.entry(page, 12)).set(page | DATA);
     }
-    close_ports();
+    // SAFETY: the gate's data, which ring 3 may write up to the next statement.
+    unsafe { gate_io_base.store(super::boot::IO_CLOSED_BASE, Ordering::Relaxed) };
     let features = cpu::features();
     // SAFETY: the tables are those that ring 3 runs on, less the pool, what devices gave up
     // and the gate's data, none of which is used from here on.
