@@ -130,21 +130,22 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
         let _ = job.cargo.settle_lock(&folder);
     }
     let rustc = job.cargo.rustc(&folder)?;
+    let mut record = None;
     let (flags, mut last) = match job.plan.target {
         Target::Machine => {
             let seed = match job.seed {
                 Some(seed) => seed,
                 None => seed_of_inputs(job, &expansion, foreign.as_ref(), &rustc)?,
             };
-            let record = Record {
+            let record = record.insert(Record {
                 version: 1,
                 unik: env!("CARGO_PKG_VERSION").into(),
                 sources: job.own.hash.clone(),
                 rustc: rustc.version.clone(),
                 seed,
                 set: job.set.iter().cloned().collect(),
-            };
-            (machine_flags(job, &own, &rustc), machine_link(job, &record, &work)?)
+            });
+            (machine_flags(job, &own, &rustc), machine_link(job, record, &work)?)
         }
         Target::Process => (remaps(job, &own, &rustc), Vec::new()),
     };
@@ -168,21 +169,29 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
     progress(Progress::Checking);
     cache::write(&work.join(cache::STAMP), b"built\n")?;
     job.cache.prune(&lock, KEPT);
-    finish(job, &expansion, &work, made.executable).map(|(image, twin, report, report_path)| Built {
-        image,
-        twin,
-        report,
-        report_path,
-        folder,
-        fresh: made.fresh,
-        warnings: if job.user.is_some() { made.warnings } else { Vec::new() },
-    })
+    finish(job, &expansion, record.as_ref(), &work, made.executable).map(
+        |(image, twin, report, report_path)| Built {
+            image,
+            twin,
+            report,
+            report_path,
+            folder,
+            fresh: made.fresh,
+            warnings: if job.user.is_some() { made.warnings } else { Vec::new() },
+        },
+    )
 }
 
 type Finished = (PathBuf, PathBuf, Option<Report>, Option<PathBuf>);
 
 /// Reads back what the linker made, and writes what is deployed.
-fn finish(job: &Job, expansion: &Expansion, work: &Path, executable: PathBuf) -> Result<Finished, Error> {
+fn finish(
+    job: &Job,
+    expansion: &Expansion,
+    record: Option<&Record>,
+    work: &Path,
+    executable: PathBuf,
+) -> Result<Finished, Error> {
     let read = |path: &Path| fs::read(path).map_err(|source| Error::Io { path: path.into(), source });
     if job.plan.target == Target::Process {
         let program = work.join("program");
@@ -191,6 +200,10 @@ fn finish(job: &Job, expansion: &Expansion, work: &Path, executable: PathBuf) ->
     }
     let mut twin = read(&executable)?;
     image::check(&twin, &expansion.hash)?;
+    if Some(&image::record(&twin)?) != record {
+        let message = "it was linked by another script: remove the cache with `unikgen clean --all`";
+        return Err(Error::Image { message: message.into() });
+    }
     let report = Report::of(&twin, job.plan, job.sources)?;
     let json = report.to_json();
     image::set_report_hash(&mut twin, json.as_bytes())?;

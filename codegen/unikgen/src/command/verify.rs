@@ -43,7 +43,7 @@ pub fn run(args: &Verify, ui: &Ui) -> Outcome {
     command.env("UNIK_CACHE", place.path().join("cache")).arg("build").arg(file).arg("-o").arg(&again);
     command.args(["--target", "machine", "--seed", &record.seed.to_string()]);
     for (name, value) in &record.set {
-        command.arg("--set").arg(format!("{name}={value}"));
+        command.arg(format!("--set={name}={value}"));
     }
     if args.offline {
         command.arg("--offline");
