@@ -8,6 +8,7 @@
 //! | 2 | the hash of the plan, 32 bytes |
 //! | 3 | the hash (SHA-256) of the report, 32 bytes; zeros until the image is finished |
 //! | 4 | how the image was built: JSON, [`Record`](crate::record::Record); written by the linker script |
+//! | 5 | what enters the gate: rows of 32 bytes, laid out in the runtime's `platform/machine/gate.rs` |
 
 use std::net::Ipv4Addr;
 
@@ -28,6 +29,8 @@ pub const PLAN: u32 = 2;
 pub const REPORT: u32 = 3;
 /// The type of the note that holds how the image was built.
 pub const RECORD: u32 = 4;
+/// The type of the note that holds the table of the gate's entries.
+pub const GATE: u32 = 5;
 
 /// What an image needs of its monitor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! What enters it, and by which way, is one table, `gate_entries` below. The interrupt
 //! descriptor table is filled from it, and it stands in the image as a note (name `unik`,
-//! type 4), so that tools can print it.
+//! type 5), so that tools can print it.
 //!
 //! | entry | from | does |
 //! |---|---|---|
@@ -372,7 +372,7 @@ global_asm!(
     .endm
     .section .note.unik.gate, "a", @note
     .balign 4
-    .long 5, gate_entries_end - gate_entries, 4
+    .long 5, gate_entries_end - gate_entries, 5
     .asciz "unik"
     .balign 4
     .globl gate_entries, gate_entries_end
