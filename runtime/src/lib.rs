@@ -14,6 +14,7 @@
 //! | [`time`] | monotonic instants, timers, deadlines |
 //! | [`sync`] | notification and channels between tasks of the one thread |
 //! | [`interface`] | what components give and take from each other |
+//! | [`health`] | the health tests of entropy sources |
 //! | [`logging`] | the log on the console |
 //! | [`start`] | how an instance is started, and what it says when it can't |
 //!
@@ -26,6 +27,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod executor;
+pub mod health;
 pub mod interface;
 pub mod logging;
 pub mod platform;

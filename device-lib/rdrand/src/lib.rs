@@ -7,10 +7,11 @@
 //! with fresh words.
 //!
 //! # Health check
-//! Before the first use, and at each reseed: a word that is all ones or all zeros, or
-//! the same as the one before, counts as a failure (some processors gave all ones after
-//! a suspend, with the carry flag that says "valid"). An instruction that gives nothing is
-//! tried 10 times, as Intel advises; then the source has failed, and says so. A source
+//! All that the processor gives goes through the continuous tests of NIST SP 800-90B
+//! ([`unik::health`]), 1,024 bytes of it before the first use. A word that is all ones or all
+//! zeros, or the same as the one before, is a failure too (some processors gave all ones
+//! after a suspend, with the carry flag that says "valid"). An instruction that gives nothing
+//! is tried 10 times, as Intel advises; then the source has failed, and says so. A source
 //! that failed isn't used further: there is no output without it.
 //!
 //! The platform's own entropy, in a process the kernel's, is mixed into the seeds, and stands in on
@@ -40,15 +41,17 @@ unik::options!();
 /// # Errors
 /// When the processor has none, or it fails its health check.
 pub async fn start(cx: &Context, _options: &'static Options) -> Result<Rdrand, StartError> {
-    let source = Source::find().ok_or_else(|| {
+    let mut source = Source::find().ok_or_else(|| {
         cx.error(
             "this processor has no RDRAND instruction: let the monitor show one (QEMU: `-cpu max`), \
              or take the entropy from a device (`device rng = virtio-rng`)",
         )
     })?;
-    let generator = Generator::new(source).map_err(|Failed| {
+    let failed = |Failed| {
         cx.error("RDRAND fails its health check: take the entropy from a device (`device rng = virtio-rng`)")
-    })?;
+    };
+    source.start_up().map_err(failed)?;
+    let generator = Generator::new(source).map_err(failed)?;
     Ok(Rdrand { generator: Rc::new(RefCell::new(generator)) })
 }
 
@@ -75,6 +78,13 @@ impl Source {
     fn find() -> Option<Source> {
         let processor = Processor::find();
         (processor.is_some() || platform::entropy(&mut [0]).is_ok()).then_some(Source { processor })
+    }
+}
+
+impl Source {
+    /// The start-up test. The platform's entropy, where it stands in, has its own.
+    fn start_up(&mut self) -> Result<(), Failed> {
+        self.processor.as_mut().map_or(Ok(()), Processor::start_up)
     }
 }
 

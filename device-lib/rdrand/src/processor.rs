@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use unik::health::Health;
+
 use crate::generator::Words;
 
 /// How often RDRAND is tried: "a retry limit of 10" (Intel, Digital Random Number
@@ -30,17 +32,30 @@ impl core::error::Error for Failed {}
 pub struct Processor {
     has_rdseed: bool,
     last: u64,
+    health: Health,
 }
 
 impl Processor {
     /// The processor's generator, if CPUID says that it has one.
     #[must_use]
     pub fn find() -> Option<Processor> {
-        features().map(|has_rdseed| Processor { has_rdseed, last: 0 })
+        features().map(|has_rdseed| Processor { has_rdseed, last: 0, health: Health::new() })
+    }
+
+    /// The start-up test: words that aren't used.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn start_up(&mut self) -> Result<(), Failed> {
+        while !self.health.is_started() {
+            self.quick_word()?;
+        }
+        Ok(())
     }
 
     /// The health check: see the crate's page.
     fn check(&mut self, word: u64) -> Result<u64, Failed> {
+        self.health.test(&word.to_le_bytes()).map_err(|_| Failed)?;
         // In a good source each of these comes by chance once in 2⁶⁴ words.
         if word == 0 || word == u64::MAX || word == self.last {
             return Err(Failed);
@@ -126,12 +141,17 @@ mod tests {
 
     #[test]
     fn stuck_sources_fail() {
-        let mut processor = Processor { has_rdseed: false, last: 0 };
+        let mut processor = Processor { has_rdseed: false, last: 0, health: Health::new() };
+        let (one, other) = (0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
         assert_eq!(processor.check(0), Err(Failed));
         assert_eq!(processor.check(u64::MAX), Err(Failed));
-        assert_eq!(processor.check(5), Ok(5));
-        assert_eq!(processor.check(5), Err(Failed));
-        assert_eq!(processor.check(6), Ok(6));
+        assert_eq!(processor.check(one), Ok(one));
+        assert_eq!(processor.check(one), Err(Failed));
+        assert_eq!(processor.check(other), Ok(other));
+        // Two in a row are nine equal bytes; from then on nothing is good enough.
+        assert_eq!(processor.check(0x1111_1111_1111_1111), Ok(0x1111_1111_1111_1111));
+        assert_eq!(processor.check(0x2222_2222_2222_2211), Err(Failed));
+        assert_eq!(processor.check(one), Err(Failed));
     }
 
     #[test]
@@ -144,6 +164,7 @@ mod tests {
     fn words_differ() {
         // A processor without the instruction has nothing to test.
         let Some(mut processor) = Processor::find() else { return };
+        processor.start_up().expect("the start-up test");
         for _ in 0..1000 {
             processor.quick_word().expect("a word");
             processor.seed_word().expect("a word");

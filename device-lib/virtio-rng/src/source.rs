@@ -3,12 +3,15 @@
 use core::fmt;
 use core::task::{Context, Poll};
 
+use unik::health::{Health, HealthError, START_UP};
 use unik_virtio::{Buffer, DeviceError, Direction, Port, Queue, SetupError, Transport, feature, negotiate};
 
 /// The one queue (virtio 1.2, section 5.4.2).
 const REQUEST: u16 = 0;
-/// Bytes of the buffer, and of a seed.
+/// Bytes of a seed.
 const SEED: usize = 32;
+/// Bytes of the buffer: as many as the start-up test wants.
+const BUFFER: usize = START_UP as usize;
 
 /// An entropy device that is running.
 #[derive(Debug)]
@@ -21,6 +24,7 @@ pub struct Source<P> {
     seed: [u8; SEED],
     have: usize,
     last: Option<[u8; SEED]>,
+    health: Health,
 }
 
 /// Why the device gave no seed.
@@ -30,8 +34,8 @@ pub enum SourceError {
     Device(DeviceError),
     /// It answered with no bytes.
     Empty,
-    /// It answered with one byte over and over.
-    Stuck,
+    /// Its bytes fail a health test.
+    Health(HealthError),
     /// It answered as the last time.
     Repeated,
 }
@@ -41,7 +45,7 @@ impl fmt::Display for SourceError {
         match self {
             SourceError::Device(error) => error.fmt(f),
             SourceError::Empty => f.write_str("the entropy device gave no bytes"),
-            SourceError::Stuck => f.write_str("the entropy device gives the same byte again and again"),
+            SourceError::Health(error) => write!(f, "the entropy device is no good: {error}"),
             SourceError::Repeated => f.write_str("the entropy device repeats itself"),
         }
     }
@@ -61,10 +65,18 @@ impl<P: Port> Source<P> {
         }
         let event_index = agreed & feature::EVENT_INDEX != 0;
         let (queue, mut buffers) =
-            Queue::new(2, SEED, Direction::FromDevice, event_index).ok_or(SetupError::NoMemory)?;
+            Queue::new(2, BUFFER, Direction::FromDevice, event_index).ok_or(SetupError::NoMemory)?;
         transport.set_queue(REQUEST, queue.size(), queue.addresses())?;
         let port = transport.activate()?;
-        Ok(Source { port, queue, buffer: buffers.pop(), seed: [0; SEED], have: 0, last: None })
+        Ok(Source {
+            port,
+            queue,
+            buffer: buffers.pop(),
+            seed: [0; SEED],
+            have: 0,
+            last: None,
+            health: Health::new(),
+        })
     }
 
     /// Ready with a fresh seed; asks the device as often as that takes.
@@ -91,14 +103,18 @@ impl<P: Port> Source<P> {
                     continue;
                 }
             };
-            let take = written.min(SEED - self.have);
-            self.seed[self.have..self.have + take].copy_from_slice(&buffer[..take]);
+            let given = &buffer[..written.min(BUFFER)];
+            let tested = self.health.test(given);
+            let take = given.len().min(SEED - self.have);
+            self.seed[self.have..self.have + take].copy_from_slice(&given[..take]);
             self.have += take;
             self.buffer = Some(buffer);
             if written == 0 {
                 return Poll::Ready(Err(SourceError::Empty));
             }
-            if self.have == SEED {
+            tested.map_err(SourceError::Health)?;
+            // What the start-up test takes is more than a seed, and the end of it as good as any.
+            if self.have == SEED && self.health.is_started() {
                 self.have = 0;
                 return Poll::Ready(self.checked());
             }
@@ -108,9 +124,6 @@ impl<P: Port> Source<P> {
     /// The seed, if it can be one.
     fn checked(&mut self) -> Result<[u8; SEED], SourceError> {
         let seed = core::mem::replace(&mut self.seed, [0; SEED]);
-        if seed.iter().all(|byte| *byte == seed[0]) {
-            return Err(SourceError::Stuck);
-        }
         if self.last.replace(seed) == Some(seed) {
             return Err(SourceError::Repeated);
         }
@@ -121,6 +134,8 @@ impl<P: Port> Source<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
     use core::task::Waker;
     use unik_virtio::mock::{Device, MockPort, MockTransport};
 
@@ -142,16 +157,27 @@ mod tests {
         device.interrupt(0);
     }
 
+    /// Bytes that pass the tests.
+    fn good(start: u8, length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at as u8).wrapping_mul(167).wrapping_add(start)).collect()
+    }
+
     #[test]
     fn a_seed_may_come_in_pieces() {
         let (mut source, device) = source();
         assert!(poll(&mut source).is_pending());
-        answer(&device, &[1; 20]);
+        let all = good(3, BUFFER);
+        answer(&device, &all[..20]);
         assert!(poll(&mut source).is_pending());
-        answer(&device, &[2; 20]);
-        let mut seed = [1; 32];
-        seed[20..].fill(2);
+        // Enough for a seed, but not for the start-up test.
+        answer(&device, &all[20..500]);
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &all[500..]);
+        let seed: [u8; SEED] = all[..SEED].try_into().unwrap();
         assert_eq!(poll(&mut source), Poll::Ready(Ok(seed)));
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &good(4, SEED));
+        assert!(matches!(poll(&mut source), Poll::Ready(Ok(_))));
     }
 
     #[test]
@@ -161,15 +187,19 @@ mod tests {
         answer(&device, &[]);
         assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Empty)));
         assert!(poll(&mut source).is_pending());
-        answer(&device, &[7; 32]);
-        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Stuck)));
-        let good: [u8; 32] = core::array::from_fn(|index| index as u8);
+        answer(&device, &good(5, BUFFER));
+        let seed: [u8; SEED] = good(5, SEED).try_into().unwrap();
+        assert_eq!(poll(&mut source), Poll::Ready(Ok(seed)));
         assert!(poll(&mut source).is_pending());
-        answer(&device, &good);
-        assert_eq!(poll(&mut source), Poll::Ready(Ok(good)));
-        assert!(poll(&mut source).is_pending());
-        answer(&device, &good);
+        answer(&device, &good(5, BUFFER));
         assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Repeated)));
+        // One that broke stays broken.
+        for bytes in [vec![7; SEED], good(9, BUFFER)] {
+            assert!(poll(&mut source).is_pending());
+            answer(&device, &bytes);
+            let error = SourceError::Health(HealthError::Repetition);
+            assert_eq!(poll(&mut source), Poll::Ready(Err(error)));
+        }
     }
 
     #[test]
@@ -178,8 +208,8 @@ mod tests {
         assert!(poll(&mut source).is_pending());
         device.queue(0, |queue| {
             let id = queue.next().unwrap().id;
-            queue.give_back(u32::from(id), 33);
+            queue.give_back(u32::from(id), 1025);
         });
-        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Device(DeviceError::WroteTooMuch(33)))));
+        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Device(DeviceError::WroteTooMuch(1025)))));
     }
 }
