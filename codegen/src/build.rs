@@ -11,7 +11,8 @@ use unik_dsl::plan::Plan;
 use unik_dsl::source::SourceMap;
 
 use crate::cache::{self, Cache, Sources};
-use crate::cargo::{Build, Cargo, Rustc};
+use crate::cargo::{Cargo, Rustc};
+use crate::compile::Build;
 use crate::expand::{Expansion, expand};
 use crate::foreign::Foreign;
 use crate::host::BakedSet;
@@ -241,8 +242,13 @@ fn write_crate(
     if !lock.exists() {
         // The versions that unik was tested with; cargo drops what isn't used.
         let path = own.join("Cargo.lock");
-        let bytes = fs::read(&path).map_err(|source| Error::Io { path, source })?;
-        cache::write(&lock, &bytes)?;
+        let mut text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
+        if let Some(named) = &job.plan.lock {
+            // And those of the crates that the file names.
+            text = crate::lock::union(&text, &named.text)
+                .map_err(|message| Error::Manifest { path: named.path.clone(), message })?;
+        }
+        cache::write(&lock, text.as_bytes())?;
     }
     for (path, bytes) in crate_files(job.plan, job.sources, job.baked, expansion, package, &places)? {
         cache::write_changed(&folder.join(path), &bytes)?;

@@ -5,6 +5,7 @@
 //! work/NAME/   a generated crate; its image, unstripped twin, report and run script
 //! user/HASH/   the target folder of a crate of the user's own
 //! host/HASH/   the helper that a third party's host half runs in
+//! crates/      where cargo keeps the crates that files name by git or version
 //! target/      what all generated crates share: one compilation of each dependency
 //! lock         held while a build runs
 //! ```
@@ -78,7 +79,7 @@ pub struct Cache {
 }
 
 /// The folders that builds make in it, and that [`Cache::clean`] removes.
-const OURS: [&str; 6] = ["src", "work", "user", "host", "target", "empty"];
+const OURS: [&str; 7] = ["src", "work", "user", "host", "crates", "target", "empty"];
 /// The file that says that these are ours: somebody's `UNIK_CACHE` may be a folder with a
 /// `src` and a `target` of their own.
 const MARK: &str = ".unikgen";
@@ -90,6 +91,7 @@ fn is_ours(root: &Path) -> bool {
 }
 
 /// The file of a generated crate that is written anew by each build.
+#[cfg(feature = "image")]
 pub(crate) const STAMP: &str = ".built";
 
 /// How long until it is looked again whether the other build has ended.
@@ -165,6 +167,11 @@ impl Cache {
         self.root.join("host").join(name)
     }
 
+    /// The folder that remembers which crates were fetched.
+    pub(crate) fn crates(&self) -> PathBuf {
+        self.root.join("crates")
+    }
+
     /// The target folder of the crate in `folder`, which is the user's own.
     #[must_use]
     pub fn user_target(&self, folder: &Path) -> PathBuf {
@@ -176,7 +183,17 @@ impl Cache {
     /// # Errors
     /// When the lock file can't be made or locked.
     pub fn lock(&self, waiting: impl FnOnce()) -> Result<Lock, Error> {
-        let path = self.root.join("lock");
+        Cache::lock_file(self.root.join("lock"), waiting)
+    }
+
+    /// Waits until nobody else builds a helper.
+    pub(crate) fn helper_lock(&self) -> Result<Lock, Error> {
+        let folder = self.root.join("host");
+        fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
+        Cache::lock_file(folder.join("lock"), || {})
+    }
+
+    fn lock_file(path: PathBuf, waiting: impl FnOnce()) -> Result<Lock, Error> {
         let fail = |source| Error::Io { path: path.clone(), source };
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
         match file.try_lock() {
@@ -234,6 +251,7 @@ impl Cache {
     /// made of them, but for the newest `keep`. Each change of an appliance makes one.
     ///
     /// What can't be removed stays: the next build tries again.
+    #[cfg(feature = "image")]
     pub(crate) fn prune(&self, _lock: &Lock, keep: usize) {
         let Ok(entries) = fs::read_dir(self.root.join("work")) else { return };
         let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
@@ -306,6 +324,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// Writes a file unless it has these bytes already: cargo goes by the time of change.
+#[cfg(feature = "image")]
 pub(crate) fn write_changed(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());

@@ -10,19 +10,27 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use unik_catalogue::Target;
+use unik_dsl::fetch::Fetch;
 use unik_dsl::{Catalogue, Request, analyse, diagnostic};
 
 use crate::expand::{Expansion, expand, replace_includes};
+use crate::helper::Workshop;
 use crate::host::{HostHalves, prepare};
 
-/// Expands `appliance!(file)`, where `file` is absolute.
+/// Expands `appliance!(file)`, where `file` is absolute. Without a `workshop` there are the
+/// given host halves only, and no crates by git or version.
 #[must_use]
-pub fn appliance(file: &Path, catalogue: &Catalogue, halves: &HostHalves) -> TokenStream {
+pub fn appliance(
+    file: &Path,
+    catalogue: &Catalogue,
+    halves: &mut HostHalves,
+    workshop: Option<&Workshop>,
+) -> TokenStream {
     let mut watched = BTreeSet::from([file.to_owned()]);
     let mut errors: Vec<String> = Vec::new();
     let mut items = TokenStream::new();
     for target in [Target::Machine, Target::Process] {
-        match one(file, target, catalogue, halves, &mut watched) {
+        match one(file, target, catalogue, halves, workshop, &mut watched) {
             Ok(expansion) => items.extend(for_target(&expansion, target)),
             Err(text) if errors.contains(&text) => {}
             Err(text) => errors.push(text),
@@ -65,11 +73,14 @@ fn one(
     file: &Path,
     target: Target,
     catalogue: &Catalogue,
-    halves: &HostHalves,
+    halves: &mut HostHalves,
+    workshop: Option<&Workshop>,
     watched: &mut BTreeSet<PathBuf>,
 ) -> Result<Expansion, String> {
+    let fetcher = workshop.map(|workshop| workshop.fetcher(catalogue, &|_| {}));
     let mut request = Request::new(file, None);
     request.target = Some(target);
+    request.fetch = fetcher.as_ref().map(|fetcher| fetcher as &dyn Fetch);
     let mut analysis = analyse(&request, catalogue);
     let shown =
         |diagnostics: &[diagnostic::Diagnostic], sources| diagnostic::render_all(diagnostics, sources, false);
@@ -77,6 +88,12 @@ fn one(
         return Err(shown(&analysis.diagnostics, &analysis.sources));
     };
     watched.extend(plan.sources.iter().cloned());
+    if let Some(workshop) = workshop {
+        let refused = workshop.fit_out(&plan, halves, &mut |_| {}).map_err(|error| error.to_string())?;
+        if !refused.is_empty() {
+            return Err(shown(&refused, &analysis.sources));
+        }
+    }
     let (baked, diagnostics) = prepare(&plan, halves, &mut analysis.sources);
     watched.extend(baked.dependencies.iter().cloned());
     if diagnostics.iter().any(diagnostic::Diagnostic::is_error) {

@@ -304,6 +304,10 @@ fn hash(plan: &Plan, baked: &BakedSet, wire: &TokenStream, blobs: &BTreeMap<Path
             from => add(format!("{from:?}").as_bytes()),
         }
     }
+    // What the named crates depend on in turn.
+    if let Some(lock) = &plan.lock {
+        add(lock.text.as_bytes());
+    }
     for (path, bytes) in blobs {
         add(path.to_string_lossy().as_bytes());
         add(bytes);

@@ -36,11 +36,18 @@ impl Foreign {
             CrateSource::Path(folder) => Some(folder.clone()),
             _ => None,
         };
+        let is_elsewhere = |name: &str| {
+            plan.crates
+                .iter()
+                .any(|named| named.name == name && !matches!(named.source, CrateSource::Path(_)))
+        };
         let named = plan.crates.iter().filter_map(|named| paths(&named.source));
         let of_components = plan
             .instances()
-            .map(|(_, node)| node.component.package.folder.clone())
-            .filter(|folder| folder.is_absolute());
+            .map(|(_, node)| &node.component.package)
+            // Cargo names those from elsewhere by where they come from, wherever they are.
+            .filter(|package| package.folder.is_absolute() && !is_elsewhere(&package.name))
+            .map(|package| package.folder.clone());
         Foreign::in_folders(named.chain(of_components))
     }
 

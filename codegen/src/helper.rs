@@ -11,15 +11,16 @@ use sha2::{Digest, Sha256};
 use unik_catalogue::Component;
 use unik_catalogue::helper::{Answer, Question};
 use unik_catalogue::host::{Baked, Finding, HostHalf, Input};
+use unik_dsl::Catalogue;
 use unik_dsl::diagnostic::{Diagnostic, codes};
-use unik_dsl::plan::Plan;
+use unik_dsl::plan::{CrateSource, Plan};
 
 use crate::cache::{self, Cache, Sources};
 use crate::cargo::lacking_linker;
 use crate::host::{HostHalves, place_of};
-use crate::{Cargo, Error, children, expand, template};
+use crate::{Cargo, Error, Fetcher, children, expand, template};
 
-/// What it takes to build helpers.
+/// What it takes to build helpers, and to fetch crates.
 pub struct Workshop<'a> {
     /// Where they are kept.
     pub cache: &'a Cache,
@@ -29,7 +30,13 @@ pub struct Workshop<'a> {
     pub cargo: &'a Cargo,
 }
 
-impl Workshop<'_> {
+impl<'a> Workshop<'a> {
+    /// What brings crates by git and version, with the same tools.
+    #[must_use]
+    pub fn fetcher(&self, catalogue: &'a Catalogue, fetching: &'a dyn Fn(&str)) -> Fetcher<'a> {
+        Fetcher { cache: self.cache, own: self.own, cargo: self.cargo, catalogue, fetching }
+    }
+
     /// Adds to `halves` a helper for each component of the plan that needs one, and tells
     /// `building` the component's name where it must be built first.
     ///
@@ -54,7 +61,13 @@ impl Workshop<'_> {
                 continue;
             }
             tried.push(&component.name);
-            let refused = match self.helper(component, path, building) {
+            let version = plan.crates.iter().find_map(|named| match &named.source {
+                CrateSource::Registry { version } if named.name == component.package.name => {
+                    Some(version.as_str())
+                }
+                _ => None,
+            });
+            let refused = match self.helper(component, path, version, building) {
                 Ok(program) => {
                     halves.add(Box::new(Helper { component: component.name.clone(), program }));
                     continue;
@@ -70,11 +83,13 @@ impl Workshop<'_> {
         Ok(diagnostics)
     }
 
-    /// The helper for `component`, built if it isn't there.
+    /// The helper for `component`, built if it isn't there. `version` is that of a crate that
+    /// comes from a registry.
     fn helper(
         &self,
         component: &Component,
         path: &str,
+        version: Option<&str>,
         building: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, Error> {
         let mut hash = Sha256::new();
@@ -89,14 +104,16 @@ impl Workshop<'_> {
         if program.is_file() {
             return Ok(program);
         }
-        let _lock = self.cache.lock(|| {})?;
+        // Not the cache's own lock: whoever builds a crate with the macro holds that, and waits
+        // for the macro.
+        let _lock = self.cache.helper_lock()?;
         if program.is_file() {
             // Another process was faster.
             return Ok(program);
         }
         building(&component.name);
         let package = format!("unik-host-{key}");
-        self.write_crate(component, path, &package, &folder)?;
+        self.write_crate(component, path, version, &package, &folder)?;
         // As for a generated crate: what a patch gives needs no registry.
         let _ = self.cargo.settle_lock(&folder);
         let target = self.cache.helper("target");
@@ -128,32 +145,46 @@ impl Workshop<'_> {
         &self,
         component: &Component,
         path: &str,
+        version: Option<&str>,
         package: &str,
         folder: &Path,
     ) -> Result<(), Error> {
         let host = component.package.folder.join("host");
         let manifest = host.join("Cargo.toml");
         let wrong = |message: String| Error::Manifest { path: manifest.clone(), message };
+        let toml = |text: &str| toml::Value::String(text.into()).to_string();
         let name = expand::crate_of(path);
         let ty: syn::Path = syn::parse_str(path.trim_start_matches("::"))
             .map_err(|_| wrong(format!("`host = \"{path}\"` of the component is no Rust path of a type")))?;
-        let text = fs::read_to_string(&manifest)
-            .map_err(|error| wrong(format!("the crate of the host half can't be read: {error}")))?;
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-        let host_package = table
-            .get("package")
-            .and_then(|package| package.get("name"))
-            .and_then(toml::Value::as_str)
-            .ok_or_else(|| wrong("the package has no name".into()))?;
+        let half = match version {
+            // Cargo packs no crate inside another: it is published beside it.
+            Some(version) if !manifest.exists() => {
+                format!(
+                    "version = {}, package = {}",
+                    toml(&format!("={version}")),
+                    toml(&name.replace('_', "-"))
+                )
+            }
+            _ => {
+                let text = fs::read_to_string(&manifest)
+                    .map_err(|error| wrong(format!("the crate of the host half can't be read: {error}")))?;
+                let table: toml::Table =
+                    text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+                let package = table
+                    .get("package")
+                    .and_then(|package| package.get("name"))
+                    .and_then(toml::Value::as_str)
+                    .ok_or_else(|| wrong("the package has no name".into()))?;
+                format!("path = {}, package = {}", toml(&host.to_string_lossy()), toml(package))
+            }
+        };
         let own = self.cache.sources(self.own)?;
-        let toml = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
         let view = View {
             component: component.name.clone(),
             package: package.into(),
-            catalogue: toml(&own.join("dsl/catalogue")),
+            catalogue: toml(&own.join("dsl/catalogue").to_string_lossy()),
             name: name.into(),
-            folder: toml(&host),
-            host_package: host_package.into(),
+            half,
         };
         let main = quote::quote! {
             fn main() -> ::std::process::ExitCode {
@@ -174,8 +205,7 @@ struct View {
     package: String,
     catalogue: String,
     name: String,
-    folder: String,
-    host_package: String,
+    half: String,
 }
 
 /// A host half in a process of its own.

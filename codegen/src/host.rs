@@ -113,10 +113,8 @@ fn prepare_one(
 
 fn without_half(plan: &Plan, node: &Node) -> Diagnostic {
     let message = format!("the host half of `{}` can't be asked here", node.component.name);
-    Diagnostic::error(codes::NOT_SUPPORTED, place_of(plan, node), message).help(
-        "`unik::appliance!` runs the host halves of unik's own components only; \
-         `unikgen build` of a .unik file alone runs any",
-    )
+    Diagnostic::error(codes::NOT_SUPPORTED, place_of(plan, node), message)
+        .help("it is built in unik's cache: set UNIK_CACHE (or HOME) to a folder that can be written")
 }
 
 /// Where the file declares `node`; for an implied one, the appliance.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | crate | [`host`] | asks the components' host halves to check and to bake |
 //! | | [`helper`] | builds and runs those of third parties |
+//! | | [`fetch`] | brings crates that a file names by git or version |
 //! | | [`expand`](mod@expand) | plan → Rust tokens: the one function behind both doors |
 //! | | [`manifest`] | plan → dependencies and features → `Cargo.toml` |
 //! | | [`format`](mod@format) | tokens → text for people |
@@ -23,26 +24,25 @@
 
 #[cfg(feature = "image")]
 pub mod build;
-#[cfg(feature = "image")]
 pub mod cache;
-#[cfg(feature = "image")]
 pub mod cargo;
-#[cfg(feature = "image")]
 pub mod children;
-pub mod door;
 #[cfg(feature = "image")]
+mod compile;
+pub mod door;
 mod error;
 pub mod expand;
+pub mod fetch;
 #[cfg(feature = "image")]
 pub mod foreign;
 pub mod format;
-#[cfg(feature = "image")]
 pub mod helper;
 pub mod host;
 #[cfg(feature = "image")]
 pub mod image;
 #[cfg(feature = "image")]
 pub mod layout;
+mod lock;
 pub mod manifest;
 pub mod note;
 #[cfg(feature = "image")]
@@ -56,12 +56,10 @@ pub mod verify;
 
 #[cfg(feature = "image")]
 pub use build::{Built, Job, Progress, UserCrate, build};
-#[cfg(feature = "image")]
 pub use cache::{Cache, Sources};
-#[cfg(feature = "image")]
 pub use cargo::Cargo;
-#[cfg(feature = "image")]
 pub use error::Error;
 pub use expand::{ExpandError, Expansion, expand};
+pub use fetch::Fetcher;
 pub use format::format;
 pub use host::{BakedSet, HostHalves, prepare};

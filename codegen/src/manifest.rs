@@ -33,14 +33,14 @@ pub enum From {
     Own(PathBuf),
     /// This folder of the host.
     Path(PathBuf),
-    /// A git repository, at a revision.
+    /// A git repository, at a commit.
     Git {
         /// Its address.
         url: String,
-        /// A commit, tag or branch.
-        revision: String,
+        /// The full hash.
+        commit: String,
     },
-    /// A registry, by version requirement.
+    /// One version on crates.io.
     Registry(String),
 }
 
@@ -103,8 +103,8 @@ fn named(plan: &Plan, package: &str) -> Option<From> {
 fn from_source(source: &CrateSource) -> From {
     match source {
         CrateSource::Path(folder) => From::Path(folder.clone()),
-        CrateSource::Git { url, revision } => From::Git { url: url.clone(), revision: revision.clone() },
-        CrateSource::Registry(version) => From::Registry(version.clone()),
+        CrateSource::Git { url, commit } => From::Git { url: url.clone(), commit: commit.clone() },
+        CrateSource::Registry { version } => From::Registry(version.clone()),
     }
 }
 
@@ -199,8 +199,8 @@ fn line(dependency: &Dependency, places: &Places) -> Line {
             let folder = places.crates.get(folder).unwrap_or(folder);
             vec![format!("path = {}", text(&folder.to_string_lossy()))]
         }
-        From::Git { url, revision } => vec![format!("git = {}, rev = {}", text(url), text(revision))],
-        From::Registry(version) => vec![format!("version = {}", text(version))],
+        From::Git { url, commit } => vec![format!("git = {}, rev = {}", text(url), text(commit))],
+        From::Registry(version) => vec![format!("version = {}", text(&format!("={version}")))],
     };
     if dependency.alias.is_some() {
         parts.push(format!("package = {}", text(&dependency.package)));

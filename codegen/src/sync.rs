@@ -233,11 +233,11 @@ fn entry(dependency: &Dependency, folder: &Path) -> (String, Value) {
     match &dependency.from {
         From::Own(inside) => put("path", Path::new(OWN).join(inside).to_string_lossy().as_ref().into()),
         From::Path(path) => put("path", relative(path, folder).to_string_lossy().as_ref().into()),
-        From::Git { url, revision } => {
+        From::Git { url, commit } => {
             put("git", url.as_str().into());
-            put("rev", revision.as_str().into());
+            put("rev", commit.as_str().into());
         }
-        From::Registry(version) => put("version", version.as_str().into()),
+        From::Registry(version) => put("version", format!("={version}").into()),
     }
     if dependency.alias.is_some() {
         put("package", dependency.package.as_str().into());

@@ -9,7 +9,6 @@ pub const CARGO_TOML: &str = include_str!("../templates/Cargo.toml.hbs");
 #[cfg(feature = "image")]
 pub const LINKER_SCRIPT: &str = include_str!("../templates/image.ld.hbs");
 /// The manifest of the crate that a third party's host half runs in.
-#[cfg(feature = "image")]
 pub const HELPER: &str = include_str!("../templates/helper.toml.hbs");
 /// A script that runs an image under QEMU without `unikgen`.
 #[cfg(feature = "image")]

@@ -43,7 +43,7 @@ fn text(tokens: impl ToString) -> String {
 fn equal_tokens() {
     let folder = folder(FILE);
     let file = folder.path().join("two.unik");
-    let macros = text(door::appliance(&file, &common::catalogue(), &common::halves()));
+    let macros = text(door::appliance(&file, &common::catalogue(), &mut common::halves(), None));
     for (target, cfg) in
         [(Target::Machine, "#[cfg(unik_machine)]"), (Target::Process, "#[cfg(not(unik_machine))]")]
     {
@@ -86,9 +86,13 @@ fn errors_are_shown_once_and_leave_an_entry() {
     ] {
         let folder =
             folder(&FILE.replace("files from pages;", "files from pages; port 80;").replace(from, to));
-        let tokens =
-            door::appliance(&folder.path().join("two.unik"), &common::catalogue(), &common::halves())
-                .to_string();
+        let tokens = door::appliance(
+            &folder.path().join("two.unik"),
+            &common::catalogue(),
+            &mut common::halves(),
+            None,
+        )
+        .to_string();
         assert_eq!(tokens.matches("compile_error").count(), 1, "{tokens}");
         assert!(tokens.contains(message), "{message}\n{tokens}");
         assert!(tokens.contains("fn main ()"), "{tokens}");

@@ -7,6 +7,7 @@ use unik_catalogue::value::Place;
 
 use crate::catalogue::Catalogue;
 use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::fetch::Fetch;
 use crate::model;
 use crate::plan::Plan;
 use crate::planner;
@@ -25,13 +26,15 @@ pub struct Request<'a> {
     pub set: &'a [(String, String)],
     /// Whether warnings stop the build: `--deny warnings`.
     pub deny_warnings: bool,
+    /// What brings the crates that the file names by git or version.
+    pub fetch: Option<&'a dyn Fetch>,
 }
 
 impl<'a> Request<'a> {
     /// A request for `file`, with its own target and parameters.
     #[must_use]
     pub fn new(file: &'a Path, text: Option<String>) -> Self {
-        Request { file, text, target: None, set: &[], deny_warnings: false }
+        Request { file, text, target: None, set: &[], deny_warnings: false, fetch: None }
     }
 }
 

@@ -23,6 +23,7 @@
 mod analysis;
 pub mod catalogue;
 pub mod diagnostic;
+pub mod fetch;
 mod model;
 pub mod plan;
 mod planner;

@@ -13,6 +13,8 @@ use unik_catalogue::schema::Transport;
 use unik_catalogue::value::Place;
 use unik_catalogue::{Component, Options, Target};
 
+use crate::fetch::LockFile;
+
 /// What is in an image, and why.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -31,7 +33,10 @@ pub struct Plan {
     pub order: Vec<NodeIndex>,
     /// Crates that the file names by `crate NAME { … }`.
     pub crates: Vec<NamedCrate>,
-    /// Files of the host that the plan depends on: the `.unik` file and what it includes.
+    /// What says which crates exactly those are that come from elsewhere; `None` where none do.
+    pub lock: Option<LockFile>,
+    /// Files of the host that the plan depends on: the `.unik` file, what it includes, the
+    /// lock file.
     pub sources: Vec<PathBuf>,
 }
 
@@ -138,20 +143,23 @@ pub struct NamedCrate {
     pub place: Place,
 }
 
-/// Where a named crate comes from.
+/// Where a named crate comes from: always one exact thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrateSource {
     /// A folder of the host.
     Path(PathBuf),
-    /// A git repository, at a revision.
+    /// A git repository, at a commit.
     Git {
         /// Its address.
         url: String,
-        /// A commit, tag or branch.
-        revision: String,
+        /// The full hash of the commit.
+        commit: String,
     },
-    /// A registry, by version requirement.
-    Registry(String),
+    /// One version of a crate on crates.io.
+    Registry {
+        /// The version, `1.2.3`.
+        version: String,
+    },
 }
 
 impl Plan {

@@ -42,7 +42,10 @@ fn run(case: &Path) -> Analysis {
     }
     // Shown by its path from the folder of the tests, wherever that is.
     let file = case.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-    analyse(&Request { file, text: None, target, set: &set, deny_warnings }, &common::catalogue())
+    analyse(
+        &Request { file, text: None, target, set: &set, deny_warnings, fetch: None },
+        &common::catalogue(),
+    )
 }
 
 #[test]

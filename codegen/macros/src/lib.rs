@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use proc_macro::TokenStream;
 use quote::quote;
-use unik_codegen::{HostHalves, door};
+use unik_codegen::helper::Workshop;
+use unik_codegen::{Cache, Cargo, HostHalves, Sources, door};
 use unik_dsl::Catalogue;
 
 /// Puts the appliance that a `.unik` file describes into this crate.
@@ -29,8 +30,15 @@ pub fn appliance(input: TokenStream) -> TokenStream {
         // in another way. This concerns only the copy of proc-macro2 in this crate.
         proc_macro2::fallback::force();
         let components = unik_builtin::components().map_err(|error| error.to_string())?;
-        let halves = HostHalves::new(unik_builtin::host_halves());
-        Ok(door::appliance(&file, &Catalogue::from_components(components), &halves))
+        let mut halves = HostHalves::new(unik_builtin::host_halves());
+        // Host halves of others are built in the cache, as `unikgen` does: in a target folder
+        // of their own, since the one of this build is locked. The lock file of crates by git
+        // or version is kept as it is.
+        let own = Sources::new(unik_builtin::sources(), unik_builtin::source_files);
+        let cargo = Cargo { program: std::env::var_os("CARGO"), offline: false, locked: true };
+        let cache = Cache::of_user().ok();
+        let workshop = cache.as_ref().map(|cache| Workshop { cache, own: &own, cargo: &cargo });
+        Ok(door::appliance(&file, &Catalogue::from_components(components), &mut halves, workshop.as_ref()))
     });
     let tokens = tokens.unwrap_or_else(|message| {
         quote! {

@@ -170,14 +170,17 @@ impl Checked {
 /// When the catalogue itself is wrong, or the host half of a third party can't be built for
 /// a reason that isn't its own.
 pub fn analyse_file(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Result<(Analysis, BakedSet)> {
+    let catalogue = catalogue()?;
+    let fetch = backend::OnDemand::new(&catalogue, parameters, ui);
     let request = Request {
         file,
         text: None,
         target: parameters.target.map(target),
         set: &parameters.set,
         deny_warnings: parameters.deny.is_some(),
+        fetch: Some(&fetch),
     };
-    let mut analysis = analyse(&request, &catalogue()?);
+    let mut analysis = analyse(&request, &catalogue);
     let baked = backend::check_host_halves(&mut analysis, parameters.offline, ui)?;
     Ok((analysis, baked))
 }

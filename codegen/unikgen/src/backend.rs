@@ -15,7 +15,8 @@ use unik_codegen::manifest::Places;
 pub use unik_codegen::record::Record;
 use unik_codegen::verify::Difference;
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
-use unik_dsl::Analysis;
+use unik_dsl::fetch::{Fetch, FetchError, FetchedSet, Wanted};
+use unik_dsl::{Analysis, Catalogue};
 
 use crate::appliance::{self, Checked, Subject};
 use crate::cli::{self, Parameters, TargetChoice};
@@ -52,6 +53,48 @@ pub fn check_host_halves(analysis: &mut Analysis, offline: bool, ui: &Ui) -> any
     }
     analysis.diagnostics.extend(found);
     Ok(baked)
+}
+
+/// Brings the crates that a file names by git or version, in the cache: only a file that
+/// names one needs a cache to be checked.
+pub struct OnDemand<'a> {
+    catalogue: &'a Catalogue,
+    parameters: &'a Parameters,
+    ui: &'a Ui,
+}
+
+impl<'a> OnDemand<'a> {
+    /// For components of others that stand beside `catalogue`.
+    pub fn new(catalogue: &'a Catalogue, parameters: &'a Parameters, ui: &'a Ui) -> Self {
+        OnDemand { catalogue, parameters, ui }
+    }
+}
+
+impl std::fmt::Debug for OnDemand<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnDemand").finish_non_exhaustive()
+    }
+}
+
+impl Fetch for OnDemand<'_> {
+    fn fetch(&self, file: &Path, wanted: &[Wanted]) -> Result<FetchedSet, FetchError> {
+        let cache = Cache::of_user().map_err(|error| FetchError {
+            of: None,
+            reason: error.to_string(),
+            helps: Vec::new(),
+        })?;
+        let Parameters { offline, locked, .. } = *self.parameters;
+        let cargo = Cargo { program: std::env::var_os("CARGO"), offline, locked };
+        let fetching = |names: &str| self.ui.say("fetching", names);
+        let fetcher = unik_codegen::Fetcher {
+            cache: &cache,
+            own: &own_sources(),
+            cargo: &cargo,
+            catalogue: self.catalogue,
+            fetching: &fetching,
+        };
+        fetcher.fetch(file, wanted)
+    }
 }
 
 /// The folder that builds share.

@@ -277,6 +277,10 @@ pub struct Parameters {
     /// Whether host halves must be built without the network; from [`Cargo::offline`].
     #[arg(skip)]
     pub offline: bool,
+    /// Whether the lock file of the crates that the file names must stay as it is; from
+    /// [`Cargo::locked`].
+    #[arg(skip)]
+    pub locked: bool,
 }
 
 /// Where an appliance runs.

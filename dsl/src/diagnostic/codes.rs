@@ -216,8 +216,8 @@ appliance b { }"#,
 }"#;
 
     BAD_CRATE = "U0211", "a named crate can't be used",
-        "The folder has no `Cargo.toml`, its table `[package.metadata.unik]` is wrong, or its name is \
-         another.",
+        "The folder has no `Cargo.toml`, its table `[package.metadata.unik]` is missing or wrong, or its name \
+         is another.",
         wrong: "",
         right: "";
 
@@ -230,6 +230,13 @@ appliance b { }"#,
         right: r#"appliance a {
     when target == process { log level debug }
 }"#;
+
+    FETCH = "U0213", "a named crate can't be fetched",
+        "A crate that `git` or `version` names comes through cargo, which says why it can't have it. Which \
+         commit or version it is stands in the lock file beside the `.unik` file, so that the next build \
+         takes the same; keep that file under version control.",
+        wrong: "",
+        right: "";
 
     UNKNOWN_OPTION = "U0301", "an option that the component doesn't have",
         "`unikgen components NAME` lists what a component can be told.",
@@ -448,13 +455,13 @@ appliance b { }"#,
         "It means nothing without the other.",
         wrong: r#"crate x {
     path "."
-    revision "main"
+    rev "0123abc"
 }"#,
         right: "let a = 1";
 
     UNKNOWN_COMPONENT = "U0501", "no such component",
         "`unikgen components` lists the catalogue. A component of your own is known once `crate NAME { \
-         path … }` names its crate.",
+         path … }`, or one with `git` or `version`, names its crate.",
         wrong: r#"appliance a {
     service s = sai { line "hello" }
 }"#,

@@ -32,6 +32,7 @@ use unik_catalogue::{Component, Options, Target, Value as Typed};
 use crate::analysis::Request;
 use crate::catalogue::Catalogue;
 use crate::diagnostic::{Diagnostic, codes, did_you_mean};
+use crate::fetch::LockFile;
 use crate::plan::NamedCrate;
 use crate::source::SourceMap;
 use crate::syntax::{Entry, Spanned, Statement, StatementKind};
@@ -50,6 +51,8 @@ pub struct Model {
     pub crates: Vec<NamedCrate>,
     /// All components, those of named crates too.
     pub catalogue: Catalogue,
+    /// What says which crates exactly those are that come from elsewhere.
+    pub lock: Option<LockFile>,
     /// The `.unik` files that were read.
     pub files: Vec<PathBuf>,
     /// Names that blocks mention whose condition doesn't hold: used, on another day.
@@ -115,6 +118,8 @@ struct Checker<'a> {
     incomplete: bool,
     /// Whether a crate couldn't be taken in: an unknown component may be its.
     missing_crates: bool,
+    /// What says which crates exactly are named.
+    lock: Option<LockFile>,
     /// Values that may not be equal in two instances, by component, option and placeholder.
     unique: HashMap<(String, String, String), Vec<(Typed, Place)>>,
     /// Places whose unknown name was reported.
@@ -168,6 +173,7 @@ impl<'a> Checker<'a> {
             mentioned: BTreeSet::new(),
             incomplete: false,
             missing_crates: false,
+            lock: None,
             unique: HashMap::new(),
             said: HashSet::new(),
             budget: 1_000_000,
@@ -208,6 +214,7 @@ impl Checker<'_> {
             instances,
             crates,
             catalogue: self.catalogue.clone(),
+            lock: self.lock.take(),
             files: loaded.paths.clone(),
             mentioned: std::mem::take(&mut self.mentioned),
             incomplete: self.incomplete,

@@ -78,7 +78,8 @@ pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>
         graph,
         order: order?,
         crates: model.crates,
-        sources: model.files,
+        sources: model.files.into_iter().chain(model.lock.iter().map(|lock| lock.path.clone())).collect(),
+        lock: model.lock,
     })
 }
 

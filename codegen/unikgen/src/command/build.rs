@@ -9,7 +9,7 @@ use unik_codegen::layout::Seed;
 use super::output;
 use crate::appliance;
 use crate::backend;
-use crate::cli::{Build, Parameters, ReportFormat, SeedChoice};
+use crate::cli::{Build, Cargo, Parameters, ReportFormat, SeedChoice};
 use crate::exit::{self, OK, Outcome};
 use crate::ui::Ui;
 
@@ -20,7 +20,8 @@ use crate::ui::Ui;
 pub fn run(args: &Build, ui: &Ui) -> Outcome {
     let subject = appliance::locate_file(args.appliance.file.as_deref())?;
     let Some(file) = subject.unik_file() else { return Ok(OK) };
-    let parameters = Parameters { offline: args.cargo.offline, ..args.appliance.parameters.clone() };
+    let Cargo { offline, locked } = args.cargo;
+    let parameters = Parameters { offline, locked, ..args.appliance.parameters.clone() };
     let checked = appliance::check(file, &parameters, ui)?;
     let target = checked.plan.target;
     if target == Target::Process && args.report == Some(ReportFormat::Json) {

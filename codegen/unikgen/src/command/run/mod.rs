@@ -127,6 +127,7 @@ fn prepare_file(
 ) -> anyhow::Result<Prepared> {
     let mut parameters = args.parameters.clone();
     parameters.offline = args.cargo.offline;
+    parameters.locked = args.cargo.locked;
     if args.monitor == Some(MonitorChoice::Process) {
         if parameters.target == Some(TargetChoice::Machine) {
             return Err(exit::usage("--monitor process and --target machine exclude each other"));
