@@ -8,6 +8,7 @@
 mod atom;
 mod entry;
 mod scan;
+mod words;
 
 use std::net::{IpAddr, SocketAddr};
 
