@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use unik_tests::client::exchange;
@@ -20,18 +21,6 @@ struct World {
 impl World {
     fn new() -> World {
         let world = World { place: scratch() };
-        let registry = world.home().join("crates.io");
-        std::fs::create_dir_all(&registry).expect("a folder");
-        link_registry(&registry);
-        for name in ["greeter", "herald"] {
-            publish(&third_party(name), &registry);
-        }
-        publish(&third_party("herald/host"), &registry);
-        let config = format!(
-            "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\ndirectory = {:?}\n",
-            registry.display().to_string()
-        );
-        std::fs::write(world.home().join("config.toml"), config).expect("it can be written");
         let repository = world.repository();
         for name in ["greeter", "herald"] {
             copy_folder(&third_party(name), &repository.join(name));
@@ -48,10 +37,6 @@ impl World {
 
     fn at(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
-    }
-
-    fn home(&self) -> PathBuf {
-        self.at("cargo-home")
     }
 
     fn repository(&self) -> PathBuf {
@@ -93,7 +78,7 @@ impl World {
 
     fn unikgen(&self) -> Command {
         let mut command = unikgen_command();
-        command.env("CARGO_HOME", self.home()).current_dir(self.place.path());
+        command.env("CARGO_HOME", home()).current_dir(self.place.path());
         command
     }
 
@@ -110,6 +95,29 @@ impl World {
 
 fn third_party(name: &str) -> PathBuf {
     root().join("tests/third-party").join(name)
+}
+
+/// A home for cargo, the same for all tests: what is compiled goes by where it is.
+fn home() -> &'static Path {
+    static HOME: OnceLock<PathBuf> = OnceLock::new();
+    HOME.get_or_init(|| {
+        let home = unik_tests::cache().join("fetched-home");
+        let registry = home.join("crates.io");
+        if registry.exists() {
+            std::fs::remove_dir_all(&registry).expect("it can be removed");
+        }
+        std::fs::create_dir_all(&registry).expect("a folder");
+        link_registry(&registry);
+        for name in ["greeter", "herald", "herald/host"] {
+            publish(&third_party(name), &registry);
+        }
+        let config = format!(
+            "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\ndirectory = {:?}\n",
+            registry.display().to_string()
+        );
+        std::fs::write(home.join("config.toml"), config).expect("it can be written");
+        home
+    })
 }
 
 /// Every crate of the workspace's lock file that cargo has unpacked, with the checksum that the
@@ -326,26 +334,23 @@ fn they_come_into_a_crate_with_the_macro() {
     let (code, said) = world.said(&["sync", "--check", "mine"]);
     assert_eq!(code, Some(0), "{said}");
 
-    let cargo = |arguments: &[&str], cache: Option<&Path>| {
+    let cargo = |arguments: &[&str], cache: &Path| {
         let mut command = Command::new("cargo");
-        command.args(arguments).current_dir(&here).env("CARGO_HOME", world.home());
-        command.env("CARGO_TARGET_DIR", unik_tests::cache().join("fetched-target"));
-        match cache {
-            Some(cache) => command.env("UNIK_CACHE", cache),
-            None => command.env_remove("UNIK_CACHE").env_remove("HOME").env_remove("XDG_CACHE_HOME"),
-        };
+        command.args(arguments).current_dir(&here).env("CARGO_HOME", home());
+        command.env("CARGO_TARGET_DIR", target());
+        command.env("UNIK_CACHE", cache);
         let output = command.output().expect("cargo runs");
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     // In a cache that has neither the crates nor the host half: the macro does it all.
     let empty = world.at("cache");
-    let (fine, said) = cargo(&["check", "--offline", "--all-targets"], Some(&empty));
+    let (fine, said) = cargo(&["build", "--offline"], &empty);
     assert!(fine, "{said}");
     assert!(empty.join("host").is_dir() && empty.join("crates").is_dir(), "the macro used another cache");
 
     // What the host half finds shows in the macro's error.
     std::fs::write(here.join("news.txt"), "long".repeat(20)).expect("it can be written");
-    let (fine, said) = cargo(&["check", "--offline"], Some(&empty));
+    let (fine, said) = cargo(&["build", "--offline"], &empty);
     assert!(!fine && said.contains("a line of 80 bytes, 60 is the most"), "{said}");
     std::fs::write(here.join("news.txt"), "one\ntwo\n").expect("it can be written");
 
@@ -353,16 +358,20 @@ fn they_come_into_a_crate_with_the_macro() {
     let lock = here.join("mine.unik.lock");
     let text = std::fs::read_to_string(&lock).expect("the lock file");
     std::fs::remove_file(&lock).expect("it is there");
-    let (fine, said) = cargo(&["check", "--offline"], Some(&empty));
+    let (fine, said) = cargo(&["build", "--offline"], &empty);
     assert!(!fine && said.contains("its lock file `mine.unik.lock` isn't there"), "{said}");
     assert!(said.contains("`unikgen check mine.unik` brings it in step") && !lock.exists(), "{said}");
     std::fs::write(&lock, text).expect("it can be written");
 
     let news = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let mut command = world.unikgen();
-    command.args(["run", "mine", "--target", "process", "--start-timeout", "0"]);
-    command.args(["--publish", &format!("{news}:2001")]);
+    let mut command = Command::new(target().join("debug/mine"));
+    command.arg(format!("publish={news}:2001"));
     let mut running = Running::spawn(command);
-    running.wait_for("ready", Duration::from_secs(400));
+    running.wait_for("ready", Duration::from_secs(20));
     assert_eq!(exchange(news, b"").expect("the news"), "1. two\n2. one\n");
+}
+
+/// What plain cargo builds in.
+fn target() -> PathBuf {
+    unik_tests::cache().join("fetched-target")
 }

@@ -69,7 +69,8 @@ macro_rules! codes {
 
 codes! {
     CANNOT_READ = "U0001", "a file can't be read",
-        "The `.unik` file, or one that it includes, isn't there, isn't text in UTF-8, or isn't a file.",
+        "The `.unik` file, or one that it includes, isn't there, isn't a file, or isn't text in UTF-8 with lines \
+         that end in LF or CR LF.",
         wrong: r#"include "no-such.unik""#,
         right: "let port = 80";
 
@@ -143,6 +144,21 @@ codes! {
          secrets. Until they have a meaning, a file that uses them is refused, never half obeyed.",
         wrong: r#"param host: name at boot = "ns1""#,
         right: r#"param host: name = "ns1""#;
+
+    LONG_NAME = "U0110", "a name of more than 64 characters",
+        "Names of appliances and instances become names of files, crates and variables.",
+        wrong: r#"appliance a {
+    service a-service-that-says-one-thing-and-then-another-and-after-that-a-third = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    service says-three-things = say { line "hello" }
+}"#;
+
+    INVISIBLE = "U0111", "a character that isn't seen",
+        "Pasted text brings along spaces that are none: no-break spaces, marks of no width, marks of \
+         direction. Outside of strings and comments they stand for nothing.",
+        wrong: "appliance\u{a0}a { service s = say { line \"hello\" } }",
+        right: r#"appliance a { service s = say { line "hello" } }"#;
 
     UNKNOWN_NAME = "U0201", "a `$name` that nothing declares",
         "`$name` stands for a parameter or a `let`. Names of instances are written without `$`.",
@@ -571,6 +587,12 @@ appliance b { }"#,
         "The component's `Cargo.toml` contradicts itself. Nothing in your file is wrong.",
         wrong: "",
         right: "";
+
+    EMPTY = "U0513", "an appliance without a service",
+        "Services are what an appliance does; devices, networks and storage are there for them. One without \
+         starts, and nothing ever happens.",
+        wrong: "appliance a { }",
+        right: r#"appliance a { service s = say { line "hello" } }"#;
 
     COMPONENT_FINDING = "U0601", "a component found something wrong with its options",
         "What the catalogue can't say is judged by the component's own code: whether a zone file \

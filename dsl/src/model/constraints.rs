@@ -193,6 +193,9 @@ impl Checker<'_> {
 
     /// A path as it was looked for, without what differs from machine to machine.
     fn shown(&self, written: &str, place: Place) -> String {
+        if Path::new(written).is_absolute() {
+            return format!("`{written}` on this machine");
+        }
         let folder = self.sources.source(place.source).and_then(|source| source.path.parent());
         let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
         match folder {

@@ -27,12 +27,15 @@ pub struct Loaded {
 /// Reads the file of `request`, and what it includes.
 pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Diagnostic>) -> Loaded {
     let mut loaded = Loaded::default();
-    let text = request.text.clone().map_or_else(|| std::fs::read_to_string(request.file), Ok);
+    let text = match &request.text {
+        Some(text) => as_text(text.clone().into_bytes()),
+        None => std::fs::read(request.file).map_err(|error| plain(&error)).and_then(as_text),
+    };
     let number = sources.add(request.file, text.as_deref().unwrap_or_default());
     let path = std::path::absolute(request.file).unwrap_or_else(|_| request.file.into());
     if let Err(error) = text {
         let place = Place { source: number, start: 0, end: 0 };
-        let message = format!("can't read {}: {}", request.file.display(), plain(&error));
+        let message = format!("can't read {}: {error}", request.file.display());
         diagnostics.push(Diagnostic::error(codes::CANNOT_READ, place, message));
     }
     let file = syntax::parse(sources, number, Context::Top, diagnostics);
@@ -98,7 +101,7 @@ impl Loader<'_> {
             let text = match read(&path) {
                 Ok(text) => text,
                 Err(error) => {
-                    let message = format!("can't read {}: {}", shown.display(), plain(&error));
+                    let message = format!("can't read {}: {error}", shown.display());
                     self.diagnostics.push(Diagnostic::error(codes::CANNOT_READ, include.place, message));
                     continue;
                 }
@@ -117,12 +120,28 @@ impl Loader<'_> {
 }
 
 /// Reads a file, if it is an ordinary one: a pipe or a device could go on forever.
-fn read(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.is_file() {
-        std::fs::read_to_string(path)
-    } else {
-        Err(std::io::Error::other("not a file"))
+fn read(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+        true => std::fs::read(path),
+        false => Err(std::io::Error::other("not a file")),
+    });
+    as_text(bytes.map_err(|error| plain(&error))?)
+}
+
+/// The text of a file, or why it can't be one: a word for the whole, where there would be an
+/// error for every line.
+fn as_text(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is text in UTF-16; save it as UTF-8".into());
     }
+    if bytes.contains(&0) {
+        return Err("there are NUL bytes in it: it is text in UTF-16, or no text; save it as UTF-8".into());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "it is no UTF-8 text")?;
+    if text.trim_end_matches('\r').contains('\r') && !text.contains('\n') {
+        return Err("its lines end in CR alone; end them in LF, or in CR LF".into());
+    }
+    Ok(text)
 }
 
 /// The `include`s of a file that count, each with what the included file may hold.

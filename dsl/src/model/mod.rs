@@ -27,7 +27,7 @@ use std::rc::Rc;
 
 use unik_catalogue::schema::Transport;
 use unik_catalogue::value::Place;
-use unik_catalogue::{Component, Options, Target, Value as Typed};
+use unik_catalogue::{Component, Kind, Options, Target, Value as Typed};
 
 use crate::analysis::Request;
 use crate::catalogue::Catalogue;
@@ -57,6 +57,8 @@ pub struct Model {
     pub files: Vec<PathBuf>,
     /// Names that blocks mention whose condition doesn't hold: used, on another day.
     pub mentioned: BTreeSet<String>,
+    /// Whether a service is declared, be it under a condition that doesn't hold.
+    pub has_service: bool,
     /// Whether a statement couldn't be read, so that something may only seem unused.
     pub incomplete: bool,
 }
@@ -155,6 +157,14 @@ pub fn defaults(component: &Component, target: Target) -> Option<Options> {
     checker.diagnostics.is_empty().then_some(checked.options)
 }
 
+fn has_service(statement: &Statement) -> bool {
+    match &statement.kind {
+        StatementKind::Declaration(declaration) => declaration.kind.value == Kind::Service,
+        StatementKind::When { body, .. } => body.iter().any(has_service),
+        _ => false,
+    }
+}
+
 impl<'a> Checker<'a> {
     fn new(
         request: &'a Request<'a>,
@@ -217,6 +227,7 @@ impl Checker<'_> {
             lock: self.lock.take(),
             files: loaded.paths.clone(),
             mentioned: std::mem::take(&mut self.mentioned),
+            has_service: inside.iter().any(|statement| has_service(statement)),
             incomplete: self.incomplete,
         })
     }

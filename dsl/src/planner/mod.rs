@@ -69,6 +69,7 @@ pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>
     planner.needs();
     planner.unused();
     let order = planner.order();
+    planner.empty();
     let graph = planner.graph;
     Some(Plan {
         appliance: model.appliance.value,
@@ -215,6 +216,22 @@ impl<'a> Planner<'a> {
                 self.diagnostics.push(Diagnostic::warning(codes::UNUSED, named.place, message));
             }
         }
+    }
+
+    /// An appliance that does nothing; not said of one that is only half written.
+    fn empty(&mut self) {
+        let model = self.model;
+        if model.has_service || model.incomplete || self.diagnostics.iter().any(Diagnostic::is_error) {
+            return;
+        }
+        self.diagnostics.push(
+            Diagnostic::warning(
+                codes::EMPTY,
+                model.appliance.place,
+                format!("the appliance `{}` has no service: it does nothing", model.appliance.value),
+            )
+            .help("a service is declared by `service NAME = COMPONENT on WIRES { … }`"),
+        );
     }
 
     fn edge(

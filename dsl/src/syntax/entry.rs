@@ -9,7 +9,7 @@ use unik_catalogue::Kind;
 use unik_catalogue::value::Place;
 
 use super::scan::RawEntry;
-use super::words::{expected, form, odd, shorten, token_length};
+use super::words::{at_boot, bare, expected, form, invisible, odd, shorten, token_length};
 use super::{
     Condition, Context, Declaration, Entry, Spanned, Statement, StatementKind, Value, ValueKind, atom,
 };
@@ -30,6 +30,8 @@ pub struct Parser<'a, 'd> {
 
 /// What stands at the top of a file.
 const TOP: [&str; 6] = ["unik", "param", "include", "let", "crate", "appliance"];
+/// The longest name of an appliance or instance, in characters.
+const MAX_NAME: usize = 64;
 const DECLARATIONS: [&str; 4] = ["device", "network", "storage", "service"];
 
 impl<'a> Parser<'a, '_> {
@@ -93,6 +95,16 @@ impl<'a> Parser<'a, '_> {
         if self.misplaced(word, is_declaration, context, place) {
             return None;
         }
+        let bare = bare(head);
+        if let Some((range, what)) = invisible(&bare) {
+            let place = self.place(raw.head.start + range.start..raw.head.start + range.end);
+            self.diagnostics.push(
+                Diagnostic::error(codes::INVISIBLE, place, format!("there is a {what} here"))
+                    .label("it isn't seen, and stands for nothing")
+                    .help("write an ordinary space, or nothing"),
+            );
+            return None;
+        }
         let block = raw.body.as_deref();
         let rule = match word {
             "when" => Rule::only_condition,
@@ -106,6 +118,16 @@ impl<'a> Parser<'a, '_> {
             "appliance" => Rule::only_appliance,
             _ => Rule::only_entry,
         };
+        if rule == Rule::only_entry
+            && let Some(range) = at_boot(&bare)
+        {
+            let place = self.place(raw.head.start + range.start..raw.head.start + range.end);
+            self.diagnostics.push(
+                Diagnostic::error(codes::NOT_SUPPORTED, place, "values at boot are not supported yet")
+                    .help("leave `at boot` out, and write the value: it is fixed at build time"),
+            );
+            return None;
+        }
         let takes_block = match rule {
             Rule::only_version | Rule::only_param | Rule::only_include | Rule::only_binding => false,
             Rule::only_condition | Rule::only_named_crate | Rule::only_appliance => {
@@ -183,7 +205,7 @@ impl<'a> Parser<'a, '_> {
                 StatementKind::Crate { name, body: self.statements(block?, Context::Options) }
             }
             Rule::only_appliance => {
-                let name = self.spanned(&parts.next()?, offset);
+                let name = self.name(&parts.next()?, offset);
                 StatementKind::Appliance { name, body: self.statements(block?, Context::Appliance) }
             }
             Rule::only_declaration => {
@@ -195,7 +217,7 @@ impl<'a> Parser<'a, '_> {
                 };
                 let kind = Spanned { value, place: self.place_of(&keyword, offset) };
                 let mut names = parts.filter(|part| matches!(part.as_rule(), Rule::name | Rule::component));
-                let name = self.spanned(&names.next()?, offset);
+                let name = self.name(&names.next()?, offset);
                 let component = self.spanned(&names.next()?, offset);
                 let wires = names.map(|wire| self.spanned(&wire, offset)).collect();
                 let body = self.statements(block.unwrap_or_default(), Context::Options);
@@ -432,6 +454,23 @@ impl<'a> Parser<'a, '_> {
                 None
             }
         }
+    }
+
+    /// A name that is declared for other things to be named after.
+    fn name(&mut self, pair: &Pair<'_, Rule>, offset: usize) -> Spanned<String> {
+        let name = self.spanned(pair, offset);
+        let length = name.value.len();
+        if length > MAX_NAME {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    codes::LONG_NAME,
+                    name.place,
+                    format!("a name of {length} characters; {MAX_NAME} is the most"),
+                )
+                .help("a comment with `///` before it may say more"),
+            );
+        }
+        name
     }
 
     fn spanned(&self, pair: &Pair<'_, Rule>, offset: usize) -> Spanned<String> {

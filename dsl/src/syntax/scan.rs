@@ -165,33 +165,64 @@ fn block_comment(bytes: &[u8], start: usize) -> (usize, Option<&'static str>) {
 }
 
 /// Reports brackets without a partner and makes text of them, so that a newline counts
-/// again: a list ends with the entry at the latest.
+/// again: a list ends with the entry at the latest. Of several in one entry only the first,
+/// or the outermost, is reported.
 fn match_lists(tokens: &mut [Token], source: usize, diagnostics: &mut Vec<Diagnostic>) {
     let mut open: Vec<usize> = Vec::new();
-    let mut lonely: Vec<(usize, &str)> = Vec::new();
+    // Those that nest too deep, and are open.
+    let mut beyond = 0usize;
+    let mut lonely: Vec<usize> = Vec::new();
+    let mut said: Vec<(usize, &str)> = Vec::new();
+    let mut quiet = false;
     for (at, token) in tokens.iter().enumerate() {
         match token.kind {
-            Kind::ListOpen => {
-                if open.len() == MAX_DEPTH {
-                    lonely.push((at, "lists nest deeper than 64"));
-                } else {
-                    open.push(at);
+            Kind::ListOpen if open.len() == MAX_DEPTH => {
+                if beyond == 0 && !quiet {
+                    said.push((at, "lists nest deeper than 64"));
+                    quiet = true;
                 }
+                beyond += 1;
+                lonely.push(at);
             }
-            Kind::ListClose if open.pop().is_none() => lonely.push((at, "this `]` closes nothing")),
+            Kind::ListOpen => open.push(at),
+            Kind::ListClose if beyond > 0 => {
+                beyond -= 1;
+                lonely.push(at);
+            }
+            Kind::ListClose if open.pop().is_none() => {
+                if !quiet {
+                    said.push((at, "this `]` closes nothing"));
+                    quiet = true;
+                }
+                lonely.push(at);
+            }
             Kind::Open | Kind::Close | Kind::Separator => {
-                lonely.extend(open.drain(..).map(|at| (at, "a list is not closed")));
+                unclosed(&mut open, quiet, &mut lonely, &mut said);
+                (beyond, quiet) = (0, false);
             }
+            Kind::Newline if open.is_empty() => quiet = false,
             _ => {}
         }
     }
-    lonely.extend(open.drain(..).map(|at| (at, "a list is not closed")));
-    for (at, message) in lonely {
-        let token = &mut tokens[at];
-        token.kind = Kind::Broken;
-        let place = Place { source, start: token.start, end: token.end };
+    unclosed(&mut open, quiet, &mut lonely, &mut said);
+    for at in lonely {
+        tokens[at].kind = Kind::Broken;
+    }
+    for (at, message) in said {
+        let place = Place { source, start: tokens[at].start, end: tokens[at].end };
         diagnostics.push(Diagnostic::error(codes::UNCLOSED, place, message));
     }
+}
+
+/// What is open where an entry ends.
+fn unclosed<'a>(
+    open: &mut Vec<usize>,
+    quiet: bool,
+    lonely: &mut Vec<usize>,
+    said: &mut Vec<(usize, &'a str)>,
+) {
+    said.extend(open.first().filter(|_| !quiet).map(|&at| (at, "a list is not closed")));
+    lonely.append(open);
 }
 
 struct Frame {
@@ -463,7 +494,12 @@ mod tests {
         let (shown, codes) = heads(&text);
         assert_eq!(codes.len(), 5_000);
         assert!(!shown.contains("{a"));
-        assert_eq!(heads(&format!("a {}", "[".repeat(100))).1.len(), 100);
+        for brackets in ["[".repeat(100), "[".repeat(60), "]".repeat(100), "[".repeat(100) + &"]".repeat(100)]
+        {
+            assert_eq!(heads(&format!("a {brackets}")).1, ["U0102"], "{brackets}");
+        }
+        // One for each entry.
+        assert_eq!(heads("a [[;b [[[;c ]]\nd ]").1, ["U0102"; 4]);
         assert_eq!(heads(&format!("a {}{}", "/*".repeat(100), "*/".repeat(100))).1, ["U0102"]);
     }
 }

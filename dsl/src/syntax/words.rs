@@ -1,5 +1,7 @@
 //! What is said of text that the grammar doesn't take.
 
+use std::ops::Range;
+
 use super::entry::Rule;
 
 /// Why a run of characters is no value, where it is not a number or an address.
@@ -98,4 +100,135 @@ pub fn shorten(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// What may stand where, outside of strings and comments: the text with those blanked out,
+/// byte for byte.
+pub fn bare(head: &str) -> String {
+    let mut bare = String::with_capacity(head.len());
+    let mut rest = head;
+    while let Some(first) = rest.chars().next() {
+        let length = if first == '"' {
+            let mut escaped = false;
+            let end = rest[1..].find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            end.map_or(rest.len(), |end| end + 2)
+        } else if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            comment(rest)
+        } else {
+            bare.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        };
+        bare.extend(std::iter::repeat_n(' ', length));
+        rest = &rest[length..];
+    }
+    bare
+}
+
+/// The length of the block comment, with those inside, that `rest` begins with.
+fn comment(rest: &str) -> usize {
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(two) = rest.as_bytes().get(at..at + 2) {
+        match two {
+            b"/*" => depth += 1,
+            b"*/" => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    rest.len()
+}
+
+/// The words `at boot` in a head, as bytes of it.
+pub fn at_boot(bare: &str) -> Option<Range<usize>> {
+    let mut words = bare
+        .split(|c: char| c.is_whitespace() || c == '=')
+        .filter(|word| !word.is_empty())
+        .map(|word| (word.as_ptr() as usize - bare.as_ptr() as usize, word))
+        .peekable();
+    while let Some((start, word)) = words.next() {
+        if let Some((next, "boot")) = words.peek()
+            && word == "at"
+            && start > 0
+        {
+            return Some(start..next + 4);
+        }
+    }
+    None
+}
+
+/// The first character that isn't seen, and isn't a blank of the language: where, and what
+/// it is called.
+pub fn invisible(bare: &str) -> Option<(Range<usize>, String)> {
+    let (at, found) = bare.char_indices().find(|(_, c)| is_invisible(*c))?;
+    let name = match found {
+        '\0' => " (NUL)",
+        '\u{a0}' => " (no-break space)",
+        '\u{ad}' => " (soft hyphen)",
+        '\u{200b}' => " (zero-width space)",
+        '\u{200c}' | '\u{200d}' | '\u{2060}' => " (joiner of no width)",
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => " (mark of direction)",
+        '\u{2028}' | '\u{2029}' => " (line separator)",
+        '\u{202f}' => " (narrow no-break space)",
+        '\u{3000}' => " (ideographic space)",
+        '\u{feff}' => " (byte order mark)",
+        found if found.is_whitespace() => " (a space that is none of the language)",
+        _ => "",
+    };
+    Some((at..at + found.len_utf8(), format!("U+{:04X}{name}", found as u32)))
+}
+
+fn is_invisible(c: char) -> bool {
+    match c {
+        ' ' | '\t' | '\r' | '\n' => false,
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}' => true,
+        _ => c.is_whitespace() || c.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_and_comments_are_blanked_out() {
+        assert_eq!(bare(r#"a "x\"y" b"#), "a        b");
+        assert_eq!(bare("a /* x /* y */ */ b // c"), "a                 b     ");
+        assert_eq!(bare("µ \"µ\"").len(), "µ \"µ\"".len());
+        assert_eq!(bare("a \"open"), "a      ");
+        assert_eq!(bare("/* open"), "       ");
+    }
+
+    #[test]
+    fn at_boot_is_two_words_after_a_key() {
+        assert_eq!(at_boot("port at boot = 80"), Some(5..12));
+        assert_eq!(at_boot("port 80 at  boot"), Some(8..16));
+        for text in ["at boot", "port at boots", "port at the boot", "port atboot"] {
+            assert_eq!(at_boot(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_has_a_name() {
+        assert_eq!(invisible("a\u{a0}b"), Some((1..3, "U+00A0 (no-break space)".into())));
+        assert_eq!(invisible("a\u{7}"), Some((1..2, "U+0007".into())));
+        assert_eq!(invisible("a b\tµ\r\n"), None);
+    }
 }
