@@ -12,9 +12,10 @@ use unik_dsl::source::SourceMap;
 
 use crate::cache::{self, Cache, Sources};
 use crate::cargo::{Cargo, Rustc};
-use crate::compile::Build;
+use crate::compile::{Build, Stopped};
 use crate::expand::{Expansion, expand};
 use crate::foreign::Foreign;
+use crate::handlers::handlers;
 use crate::host::BakedSet;
 use crate::image::{self, Report};
 use crate::layout::{Layout, Seed};
@@ -22,7 +23,7 @@ use crate::manifest::Places;
 use crate::note::DeviceManifest;
 use crate::record::Record;
 use crate::settings::Settings;
-use crate::{Error, format, manifest, template};
+use crate::{Error, fault, format, manifest, template};
 
 /// What is to be built.
 pub struct Job<'a> {
@@ -166,6 +167,13 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
     let made = job.cargo.build(&build, &mut |name, _| {
         done += 1;
         progress(Progress::Compiled { name, done });
+    });
+    let made = made.map_err(|stopped| match stopped {
+        Stopped::Faults(faults) => {
+            let handlers = handlers(job.plan, job.sources);
+            fault::explain(&faults, &folder, job.user.is_some(), &handlers, job.sources)
+        }
+        Stopped::Other(error) => error,
     })?;
     progress(Progress::Checking);
     cache::write(&work.join(cache::STAMP), b"built\n")?;

@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use serde::Deserialize;
 
 use crate::cargo::{Cargo, TRIPLE, lacking_linker};
+use crate::fault::Fault;
 use crate::{Error, children};
 
 /// One build of one binary.
@@ -39,7 +40,7 @@ pub(crate) struct Made {
 
 impl Cargo {
     /// Builds. `step` is told the name of each crate when it is done.
-    pub(crate) fn build(&self, build: &Build, step: &mut dyn FnMut(&str, bool)) -> Result<Made, Error> {
+    pub(crate) fn build(&self, build: &Build, step: &mut dyn FnMut(&str, bool)) -> Result<Made, Stopped> {
         let mut command = self.command(build.folder);
         command.args(["rustc", "--bin", build.binary, "--target", TRIPLE, "--message-format", "json"]);
         command.arg("--target-dir").arg(build.target);
@@ -78,12 +79,27 @@ impl Cargo {
         let stderr = stderr.join().unwrap_or_default();
         if !status.success() {
             // What it says of its end by our own hand is no news.
-            let error = if children::is_ending() { Error::Ended } else { read.into_error(&stderr, status) };
-            return Err(error);
+            let ended = children::is_ending();
+            return Err(if ended { Error::Ended.into() } else { read.into_error(&stderr, status) });
         }
         let executable =
-            read.executable.ok_or_else(|| Error::Cargo { output: "cargo made no binary".into() })?;
+            read.executable.ok_or_else(|| Error::Cargo { output: "there is no binary".into() })?;
         Ok(Made { executable, fresh: read.fresh, warnings: read.warnings })
+    }
+}
+
+/// Why there is no binary.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// Errors of the compiler.
+    Faults(Vec<Fault>),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Stopped {
+        Stopped::Other(error)
     }
 }
 
@@ -92,7 +108,7 @@ impl Cargo {
 struct Messages {
     executable: Option<PathBuf>,
     fresh: bool,
-    errors: Vec<String>,
+    errors: Vec<Fault>,
     warnings: Vec<String>,
     leaks_std: Option<String>,
 }
@@ -110,13 +126,15 @@ impl Messages {
                 }
             }
             ("compiler-message", target, Some(diagnostic)) => {
-                let rendered = diagnostic.rendered.unwrap_or(diagnostic.message);
+                let rendered = diagnostic.rendered.clone().unwrap_or_else(|| diagnostic.message.clone());
                 if diagnostic.level == "error" {
-                    if diagnostic.code.is_some_and(|code| code.code == "E0152") {
-                        let name = target.map_or(String::new(), |target| target.name);
-                        self.leaks_std.get_or_insert_with(|| who_leaks(&rendered).unwrap_or(name));
+                    let name = target.map_or(String::new(), |target| target.name);
+                    if diagnostic.code.as_ref().is_some_and(|code| code.code == "E0152") {
+                        self.leaks_std
+                            .get_or_insert_with(|| who_leaks(&rendered).unwrap_or_else(|| name.clone()));
                     }
-                    self.errors.push(rendered);
+                    let manifest = message.manifest_path.unwrap_or_default();
+                    self.errors.push(diagnostic.into_fault(name, manifest, rendered));
                 } else if diagnostic.level == "warning"
                     && message.manifest_path.is_some_and(|path| path == build.folder.join("Cargo.toml"))
                 {
@@ -127,15 +145,19 @@ impl Messages {
         }
     }
 
-    fn into_error(self, stderr: &str, status: ExitStatus) -> Error {
+    fn into_error(self, stderr: &str, status: ExitStatus) -> Stopped {
         if let Some(package) = self.leaks_std {
-            return Error::NeedsStd { package };
+            return Error::NeedsStd { package }.into();
         }
         // Of a build script cargo says in which crate, of a link rustc says why.
-        if let Some(message) = lacking_linker(&self.errors.concat()).or_else(|| lacking_linker(stderr)) {
-            return Error::NoLinker { message };
+        let linker = self.errors.iter().find_map(|fault| lacking_linker(&fault.rendered));
+        if let Some(message) = linker.or_else(|| lacking_linker(stderr)) {
+            return Error::NoLinker { message }.into();
         }
-        let output = if self.errors.is_empty() {
+        if !self.errors.is_empty() {
+            return Stopped::Faults(self.errors);
+        }
+        let output = {
             let progress = [
                 "Compiling ",
                 "Blocking ",
@@ -149,12 +171,10 @@ impl Messages {
                 .lines()
                 .filter(|line| !progress.iter().any(|word| line.trim_start().starts_with(word)));
             lines.collect::<Vec<_>>().join("\n")
-        } else {
-            self.errors.concat()
         };
         // Out of memory, or ended by somebody: it had no time for a word.
         let output = if output.trim().is_empty() { format!("cargo ended with {status}") } else { output };
-        Error::Cargo { output: output.trim_end().into() }
+        Error::Cargo { output: output.trim_end().into() }.into()
     }
 }
 
@@ -187,11 +207,64 @@ struct Diagnostic {
     level: String,
     code: Option<Code>,
     rendered: Option<String>,
+    #[serde(default)]
+    spans: Vec<Span>,
+    #[serde(default)]
+    children: Vec<Child>,
 }
 
 #[derive(Deserialize)]
 struct Code {
     code: String,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    #[serde(default)]
+    is_primary: bool,
+    label: Option<String>,
+    suggested_replacement: Option<String>,
+    expansion: Option<Box<MacroUse>>,
+}
+
+#[derive(Deserialize)]
+struct MacroUse {
+    macro_decl_name: String,
+    span: Span,
+}
+
+#[derive(Deserialize)]
+struct Child {
+    #[serde(default)]
+    spans: Vec<Span>,
+}
+
+impl Span {
+    /// Whether it is in what `unik::appliance!` wrote.
+    fn is_in_macro(&self) -> bool {
+        self.expansion.as_deref().is_some_and(|used| {
+            used.macro_decl_name.trim_end_matches('!').rsplit("::").next() == Some("appliance")
+                || used.span.is_in_macro()
+        })
+    }
+}
+
+impl Diagnostic {
+    fn into_fault(self, name: String, manifest: PathBuf, rendered: String) -> Fault {
+        let mut primary = self.spans.iter().filter(|span| span.is_primary).peekable();
+        let in_macro = primary.peek().is_some() && primary.all(Span::is_in_macro);
+        let instead = self.children.iter().flat_map(|child| &child.spans);
+        Fault {
+            name,
+            manifest,
+            code: self.code.map(|code| code.code),
+            message: self.message,
+            labels: self.spans.iter().filter_map(|span| span.label.clone()).collect(),
+            in_macro,
+            instead: instead.filter_map(|span| span.suggested_replacement.clone()).next(),
+            rendered,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +290,34 @@ mod tests {
         let mut messages = Messages::default();
         messages.take("no json", &build, &mut |_, _| {});
         messages.take(&line.to_string(), &build, &mut |_, _| {});
-        let error = messages.into_error("", ExitStatus::default()).to_string();
+        let Stopped::Other(error) = messages.into_error("", ExitStatus::default()) else {
+            panic!("no error")
+        };
+        let error = error.to_string();
         assert!(error.contains("`leaky` needs the Rust standard library"), "{error}");
+    }
+
+    #[test]
+    fn what_the_macro_wrote_is_told_from_what_the_user_did() {
+        let span = |expansion: serde_json::Value| serde_json::json!({ "is_primary": true, "label": "here", "expansion": expansion });
+        let by_macro =
+            serde_json::json!({ "macro_decl_name": "unik::appliance!", "span": { "is_primary": false } });
+        let by_other = serde_json::json!({ "macro_decl_name": "println!", "span": { "is_primary": false } });
+        for (spans, in_macro) in [
+            (vec![span(by_macro.clone())], true),
+            (vec![span(serde_json::Value::Null)], false),
+            (vec![span(by_other)], false),
+            (vec![span(by_macro), span(serde_json::Value::Null)], false),
+            (vec![], false),
+        ] {
+            let json = serde_json::json!({
+                "message": "m", "level": "error", "spans": spans,
+                "children": [{ "spans": [{ "suggested_replacement": "count" }] }],
+            });
+            let read: Diagnostic = serde_json::from_value(json).unwrap();
+            let fault = read.into_fault("mine".into(), "Cargo.toml".into(), String::new());
+            assert_eq!(fault.in_macro, in_macro);
+            assert_eq!(fault.instead.as_deref(), Some("count"));
+        }
     }
 }

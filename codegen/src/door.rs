@@ -4,18 +4,29 @@
 //! machine and process by `cfg`, and what a macro needs that a generated crate doesn't:
 //! errors as `compile_error!`, files as literals, and a way to be run again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::quote;
 use unik_catalogue::Target;
 use unik_dsl::fetch::Fetch;
-use unik_dsl::{Catalogue, Request, analyse, diagnostic};
+use unik_dsl::{Catalogue, Request, SourceMap, analyse, diagnostic};
 
 use crate::expand::{Expansion, expand, replace_includes};
+use crate::handlers::{Handler, handlers};
 use crate::helper::Workshop;
 use crate::host::{HostHalves, prepare};
+
+/// What the macro expands to.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// The appliance, or what is wrong with it.
+    pub items: TokenStream,
+    /// Items that only name the handlers: the compiler is to show the macro's argument where
+    /// it finds fault with them.
+    pub pointers: TokenStream,
+}
 
 /// Expands `appliance!(file)`, where `file` is absolute. Without a `workshop` there are the
 /// given host halves only, and no crates by git or version.
@@ -25,13 +36,19 @@ pub fn appliance(
     catalogue: &Catalogue,
     halves: &mut HostHalves,
     workshop: Option<&Workshop>,
-) -> TokenStream {
+) -> Door {
     let mut watched = BTreeSet::from([file.to_owned()]);
     let mut errors: Vec<String> = Vec::new();
     let mut items = TokenStream::new();
+    let mut pointers = TokenStream::new();
     for target in [Target::Machine, Target::Process] {
         match one(file, target, catalogue, halves, workshop, &mut watched) {
-            Ok(expansion) => items.extend(for_target(&expansion, target)),
+            Ok((expansion, names)) => {
+                items.extend(for_target(&expansion, target));
+                if pointers.is_empty() {
+                    pointers = names;
+                }
+            }
             Err(text) if errors.contains(&text) => {}
             Err(text) => errors.push(text),
         }
@@ -39,7 +56,7 @@ pub fn appliance(
     let watched = watched.iter().filter(|path| path.is_file()).filter_map(|path| path.to_str());
     let watch = quote!(#(const _: &[u8] = include_bytes!(#watched);)*);
     if errors.is_empty() {
-        return quote!(#watch #items);
+        return Door { items: quote!(#watch #items), pointers };
     }
     let errors = errors.into_iter().map(|text| {
         // rustc indents the first line only.
@@ -47,12 +64,37 @@ pub fn appliance(
         quote!(::core::compile_error!(#text);)
     });
     // An entry that does nothing: no second error about one that is missing.
-    quote! {
+    let items = quote! {
         #watch
         #(#errors)*
         #[cfg(not(unik_machine))]
         fn main() {}
+    };
+    Door { items, pointers: TokenStream::new() }
+}
+
+/// Modules that only name the handlers, each called after the line of the `.unik` file that
+/// does: where the crate lacks one, the compiler's words have the line in them.
+fn pointers(handlers: &[Handler], sources: &SourceMap) -> TokenStream {
+    let mut lines: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for handler in handlers {
+        let Some((path, line, _)) = sources.position(handler.place) else { continue };
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = file.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        lines.entry(format!("line_{line}_of_{file}")).or_default().insert(&handler.path);
     }
+    let modules = lines.into_iter().map(|(name, paths)| {
+        let name = Ident::new(&name, Span::call_site());
+        let paths = paths.into_iter().filter_map(|path| path.parse::<TokenStream>().ok());
+        quote! {
+            #[allow(unused_imports, non_snake_case)]
+            mod #name {
+                use crate::*;
+                #(use crate::#name::#paths as _;)*
+            }
+        }
+    });
+    modules.collect()
 }
 
 /// The tokens of one target under the `cfg` that chooses it, files as literals.
@@ -76,7 +118,7 @@ fn one(
     halves: &mut HostHalves,
     workshop: Option<&Workshop>,
     watched: &mut BTreeSet<PathBuf>,
-) -> Result<Expansion, String> {
+) -> Result<(Expansion, TokenStream), String> {
     let fetcher = workshop.map(|workshop| workshop.fetcher(catalogue, &|_| {}));
     let mut request = Request::new(file, None);
     request.target = Some(target);
@@ -99,5 +141,7 @@ fn one(
     if diagnostics.iter().any(diagnostic::Diagnostic::is_error) {
         return Err(shown(&diagnostics, &analysis.sources));
     }
-    expand(&plan, &baked).map_err(|error| error.to_string())
+    let names = pointers(&handlers(&plan, &analysis.sources), &analysis.sources);
+    let expansion = expand(&plan, &baked).map_err(|error| error.to_string())?;
+    Ok((expansion, names))
 }

@@ -58,10 +58,18 @@ pub enum Error {
         /// The package that brings it in.
         package: String,
     },
-    /// The compiler, the linker or cargo itself failed.
-    #[error("the generated crate doesn't build\n{output}")]
+    /// The linker or cargo itself failed.
+    #[error("cargo can't build the appliance\n{output}")]
     Cargo {
         /// What they said.
+        output: String,
+    },
+    /// The compiler found errors.
+    #[error("{heading}\n{output}")]
+    Compile {
+        /// In which crate, and whose it is.
+        heading: String,
+        /// What it said, or what is to say of it in the `.unik` file.
         output: String,
     },
     /// What came out is no good image.

@@ -9,6 +9,7 @@
 //! | | [`manifest`] | plan → dependencies and features → `Cargo.toml` |
 //! | | [`format`](mod@format) | tokens → text for people |
 //! | | [`foreign`] | crates of third parties, as a generated crate sees them |
+//! | | [`handlers`] | what the file names in a crate of the user's own |
 //! | image | [`build`](mod@build) | crate → cargo → image, in a [`cache`] |
 //! | | [`children`] | the programs that a build runs, and their end |
 //! | | [`layout`] | draws from a seed where things are in it |
@@ -32,10 +33,13 @@ mod compile;
 pub mod door;
 mod error;
 pub mod expand;
+#[cfg(feature = "image")]
+mod fault;
 pub mod fetch;
 #[cfg(feature = "image")]
 pub mod foreign;
 pub mod format;
+pub mod handlers;
 pub mod helper;
 pub mod host;
 #[cfg(feature = "image")]

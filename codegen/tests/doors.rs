@@ -43,7 +43,13 @@ fn text(tokens: impl ToString) -> String {
 fn equal_tokens() {
     let folder = folder(FILE);
     let file = folder.path().join("two.unik");
-    let macros = text(door::appliance(&file, &common::catalogue(), &mut common::halves(), None));
+    let door = door::appliance(&file, &common::catalogue(), &mut common::halves(), None);
+    let macros = text(&door.items);
+    let pointers = text(&door.pointers);
+    assert_eq!(
+        pointers,
+        "#[allow(unused_imports,non_snake_case)]modline_6_of_two_unik{usecrate::*;usecrate::line_6_of_two_unik::countas_;}"
+    );
     for (target, cfg) in
         [(Target::Machine, "#[cfg(unik_machine)]"), (Target::Process, "#[cfg(not(unik_machine))]")]
     {
@@ -92,6 +98,7 @@ fn errors_are_shown_once_and_leave_an_entry() {
             &mut common::halves(),
             None,
         )
+        .items
         .to_string();
         assert_eq!(tokens.matches("compile_error").count(), 1, "{tokens}");
         assert!(tokens.contains(message), "{message}\n{tokens}");

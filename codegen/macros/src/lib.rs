@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proc_macro::TokenStream;
+use proc_macro::{Group, Span, TokenStream, TokenTree};
 use quote::quote;
 use unik_codegen::helper::Workshop;
 use unik_codegen::{Cache, Cargo, HostHalves, Sources, door};
@@ -24,7 +24,7 @@ use unik_dsl::Catalogue;
 /// Plain cargo makes a Linux process of it, `unikgen build` an image.
 #[proc_macro]
 pub fn appliance(input: TokenStream) -> TokenStream {
-    let tokens = file(input).and_then(|file| {
+    let tokens = file(input).and_then(|(file, argument)| {
         // What host halves and the generator write must be letter by letter what they write
         // in `unikgen`, since the plan's hash is of it; the compiler's own tokens are printed
         // in another way. This concerns only the copy of proc-macro2 in this crate.
@@ -38,7 +38,11 @@ pub fn appliance(input: TokenStream) -> TokenStream {
         let cargo = Cargo { program: std::env::var_os("CARGO"), offline: false, locked: true };
         let cache = Cache::of_user().ok();
         let workshop = cache.as_ref().map(|cache| Workshop { cache, own: &own, cargo: &cargo });
-        Ok(door::appliance(&file, &Catalogue::from_components(components), &mut halves, workshop.as_ref()))
+        let door =
+            door::appliance(&file, &Catalogue::from_components(components), &mut halves, workshop.as_ref());
+        let mut tokens = TokenStream::from(door.items);
+        tokens.extend(at(door.pointers.into(), argument));
+        Ok(tokens)
     });
     let tokens = tokens.unwrap_or_else(|message| {
         quote! {
@@ -46,17 +50,31 @@ pub fn appliance(input: TokenStream) -> TokenStream {
             #[cfg(not(unik_machine))]
             fn main() {}
         }
+        .into()
     });
-    let tokens = tokens.into();
     proc_macro2::fallback::unforce();
     tokens
 }
 
-/// The file that the argument names, made absolute.
-fn file(input: TokenStream) -> Result<PathBuf, String> {
+/// The same tokens, shown as being at `span`.
+fn at(tokens: TokenStream, span: Span) -> TokenStream {
+    let at_span = |mut token: TokenTree| {
+        if let TokenTree::Group(group) = &token {
+            token = Group::new(group.delimiter(), at(group.stream(), span)).into();
+        }
+        // The names in them still mean what they mean in the crate.
+        token.set_span(span.resolved_at(Span::call_site()));
+        token
+    };
+    tokens.into_iter().map(at_span).collect()
+}
+
+/// The file that the argument names, made absolute; and where the argument stands.
+fn file(input: TokenStream) -> Result<(PathBuf, Span), String> {
+    let argument = input.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span());
     let path: syn::LitStr = syn::parse(input)
         .map_err(|_| "`appliance!` takes the path of a `.unik` file, in quotes".to_string())?;
     let folder = std::env::var("CARGO_MANIFEST_DIR")
         .map_err(|_| "`appliance!` works only when cargo builds the crate")?;
-    Ok(Path::new(&folder).join(path.value()))
+    Ok((Path::new(&folder).join(path.value()), argument))
 }

@@ -599,4 +599,11 @@ appliance b { }"#,
          is one, whether two routes exclude each other. The message is the component's.",
         wrong: "",
         right: "";
+
+    HANDLER = "U0602", "a handler that the crate doesn't have",
+        "A path such as `api::count` names an `async fn` marked `#[unik::handler]` in the crate that names the \
+         file by `unik::appliance!`, as seen from that crate's root. Only the compiler can follow it, so \
+         `unikgen build` finds this and `unikgen check` can't.",
+        wrong: "",
+        right: "";
 }

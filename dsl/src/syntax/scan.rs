@@ -215,12 +215,7 @@ fn match_lists(tokens: &mut [Token], source: usize, diagnostics: &mut Vec<Diagno
 }
 
 /// What is open where an entry ends.
-fn unclosed<'a>(
-    open: &mut Vec<usize>,
-    quiet: bool,
-    lonely: &mut Vec<usize>,
-    said: &mut Vec<(usize, &'a str)>,
-) {
+fn unclosed(open: &mut Vec<usize>, quiet: bool, lonely: &mut Vec<usize>, said: &mut Vec<(usize, &str)>) {
     said.extend(open.first().filter(|_| !quiet).map(|&at| (at, "a list is not closed")));
     lonely.append(open);
 }
