@@ -1,0 +1,360 @@
+//! From the text of a `Cargo.toml` to a component: the table as TOML has it, and what must
+//! fit together in it.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use super::{
+    Component, Constraint, Form, Kind, ManifestError, Need, OptionSpec, Package, Part, Target, Wire,
+};
+use crate::usage::Usage;
+
+impl Component {
+    /// Reads the component in the crate whose manifest is `path`.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn read(path: &Path) -> Result<Component, ManifestError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ManifestError::Read { path: path.into(), source })?;
+        Component::from_manifest(&text, path)
+    }
+
+    /// Reads the component in the text of a manifest; `path` is for messages, and its
+    /// folder becomes the package's.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn from_manifest(text: &str, path: &Path) -> Result<Component, ManifestError> {
+        let manifest: Manifest = toml::from_str(text)
+            .map_err(|error| ManifestError::Schema { path: path.into(), message: error.to_string() })?;
+        let table = manifest
+            .package
+            .metadata
+            .and_then(|metadata| metadata.unik)
+            .ok_or_else(|| ManifestError::NoTable { path: path.into() })?;
+        let version = manifest.package.version.and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let component = Component {
+            package: Package { name: manifest.package.name, version, folder },
+            name: table.name,
+            kind: table.kind,
+            summary: table.summary,
+            start: table.start,
+            targets: table.targets,
+            stands_in_for: table.stands_in_for,
+            implied: table.implied,
+            listeners: table.listeners,
+            host: table.host,
+            provides: table.provides,
+            wires: table.wires,
+            needs: table.needs,
+            options: read_options(table.options, path)?,
+            parts: table.parts,
+            constraints: table.constraints,
+        };
+        component.check(path)?;
+        Ok(component)
+    }
+
+    /// Names inside the table must exist: parts, wires, placeholders, options.
+    fn check(&self, path: &Path) -> Result<(), ManifestError> {
+        let fail = |message: String| Err(ManifestError::Inconsistent { path: path.into(), message });
+        if self.kind != Kind::Appliance && self.start.is_none() {
+            return fail("`start` is missing: the Rust path of the function that starts an instance".into());
+        }
+        for (name, part) in &self.parts {
+            if let Some(other) = part.with.iter().find(|other| !self.parts.contains_key(*other)) {
+                return fail(format!("part `{name}` is with `{other}`, which is no part of this component"));
+            }
+        }
+        for (key, option) in &self.options {
+            self.check_option(key, option).or_else(&fail)?;
+        }
+        for constraint in &self.constraints {
+            let keys: Vec<&String> = match constraint {
+                Constraint::Excludes(keys) | Constraint::AnyOf(keys) => keys.iter().collect(),
+                Constraint::Requires { option, needs } => vec![option, needs],
+                _ => return fail("a constraint on values belongs to a form, not to the component".into()),
+            };
+            if let Some(key) = keys.into_iter().find(|key| !self.options.contains_key(*key)) {
+                return fail(format!("a constraint names the option `{key}`, which there isn't"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_option(&self, key: &str, option: &OptionSpec) -> Result<(), String> {
+        if option.required && option.default.is_some() {
+            return Err(format!("option `{key}` is required and has a default"));
+        }
+        if option.forms.len() > 1 && option.forms.iter().any(|form| form.name.is_empty()) {
+            return Err(format!("option `{key}` has several forms: each needs a `name`"));
+        }
+        for form in &option.forms {
+            if let Some(part) = form.parts.iter().find(|part| !self.parts.contains_key(*part)) {
+                return Err(format!("option `{key}` brings in `{part}`, which is no part of this component"));
+            }
+            let names: Vec<&str> = form.usage.placeholders().iter().map(|p| p.0).collect();
+            for constraint in &form.constraints {
+                let used: Vec<&String> = match constraint {
+                    Constraint::Within { value, of } => vec![value, of],
+                    Constraint::Differ(one, other) => vec![one, other],
+                    Constraint::Host(name)
+                    | Constraint::PowerOfTwo(name)
+                    | Constraint::Unicast(name)
+                    | Constraint::Unique(name)
+                    | Constraint::Exists { path: name, .. } => vec![name],
+                    Constraint::Listens { port, wire, .. } => {
+                        if !self.wires.iter().any(|w| w.name == *wire) {
+                            return Err(format!(
+                                "option `{key}` listens on the wire `{wire}`, which there isn't"
+                            ));
+                        }
+                        vec![port]
+                    }
+                    _ => {
+                        return Err(format!(
+                            "option `{key}`: a constraint on options belongs to the component"
+                        ));
+                    }
+                };
+                if let Some(name) = used.into_iter().find(|name| !names.contains(&name.as_str())) {
+                    return Err(format!(
+                        "option `{key}`: a constraint names `{name}`, which its usage doesn't have"
+                    ));
+                }
+            }
+        }
+        option
+            .options
+            .iter()
+            .try_for_each(|(inner, option)| self.check_option(&format!("{key}.{inner}"), option))
+    }
+}
+
+fn read_options(
+    options: IndexMap<String, RawOption>,
+    path: &Path,
+) -> Result<IndexMap<String, OptionSpec>, ManifestError> {
+    options
+        .into_iter()
+        .map(|(key, raw)| {
+            let usage = |text: &str| {
+                Usage::parse(text).map_err(|source| ManifestError::Usage {
+                    path: path.into(),
+                    option: key.clone(),
+                    source,
+                })
+            };
+            let forms = match (raw.usage, raw.forms) {
+                (Some(text), forms) if forms.is_empty() => vec![Form {
+                    name: String::new(),
+                    usage: usage(&text)?,
+                    doc: String::new(),
+                    parts: raw.parts,
+                    features: raw.features,
+                    constraints: raw.constraints,
+                }],
+                (None, forms) if !forms.is_empty() => forms
+                    .into_iter()
+                    .map(|form| {
+                        Ok(Form {
+                            name: form.name,
+                            usage: usage(&form.usage)?,
+                            doc: form.doc,
+                            parts: form.parts,
+                            features: form.features,
+                            constraints: form.constraints,
+                        })
+                    })
+                    .collect::<Result<_, ManifestError>>()?,
+                _ => {
+                    return Err(ManifestError::Inconsistent {
+                        path: path.into(),
+                        message: format!("option `{key}` needs either `usage` or `forms`"),
+                    });
+                }
+            };
+            let option = OptionSpec {
+                doc: raw.doc,
+                forms,
+                default: raw.default,
+                required: raw.required,
+                repeats: raw.repeats,
+                at_boot: raw.at_boot,
+                secret: raw.secret,
+                options: read_options(raw.options, path)?,
+            };
+            Ok((key, option))
+        })
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    package: ManifestPackage,
+}
+
+#[derive(Deserialize)]
+struct ManifestPackage {
+    name: String,
+    version: Option<toml::Value>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    unik: Option<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Table {
+    name: String,
+    kind: Kind,
+    summary: String,
+    start: Option<String>,
+    #[serde(default = "both_targets")]
+    targets: Vec<Target>,
+    stands_in_for: Option<String>,
+    implied: Option<u32>,
+    #[serde(default)]
+    listeners: bool,
+    host: Option<String>,
+    #[serde(default)]
+    provides: Vec<String>,
+    #[serde(default)]
+    wires: Vec<Wire>,
+    #[serde(default)]
+    needs: Vec<Need>,
+    #[serde(default)]
+    options: IndexMap<String, RawOption>,
+    #[serde(default)]
+    parts: IndexMap<String, Part>,
+    #[serde(default)]
+    constraints: Vec<Constraint>,
+}
+
+fn both_targets() -> Vec<Target> {
+    vec![Target::Machine, Target::Process]
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawOption {
+    doc: String,
+    usage: Option<String>,
+    #[serde(default)]
+    forms: Vec<RawForm>,
+    default: Option<String>,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    repeats: bool,
+    #[serde(default)]
+    at_boot: bool,
+    #[serde(default)]
+    secret: bool,
+    #[serde(default)]
+    options: IndexMap<String, RawOption>,
+    #[serde(default)]
+    parts: Vec<String>,
+    #[serde(default)]
+    features: Vec<String>,
+    #[serde(default)]
+    constraints: Vec<Constraint>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawForm {
+    name: String,
+    usage: String,
+    #[serde(default)]
+    doc: String,
+    #[serde(default)]
+    parts: Vec<String>,
+    #[serde(default)]
+    features: Vec<String>,
+    #[serde(default)]
+    constraints: Vec<Constraint>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IP: &str = r#"
+        [package]
+        name = "unik-ip"
+        version.workspace = true
+        [package.metadata.unik]
+        name = "ip"
+        kind = "network"
+        summary = "An IP network on an Ethernet device"
+        start = "unik_ip::start"
+        listeners = true
+        [[package.metadata.unik.wires]]
+        name = "link"
+        interfaces = ["Frames"]
+        doc = "the Ethernet device"
+        [[package.metadata.unik.needs]]
+        interface = "Entropy"
+        reason = "for sequence numbers that can't be guessed"
+        [package.metadata.unik.options.ipv4]
+        doc = "The network's IPv4 address"
+        required = true
+        [[package.metadata.unik.options.ipv4.forms]]
+        name = "dhcp"
+        usage = "dhcp"
+        parts = ["dhcp"]
+        [[package.metadata.unik.options.ipv4.forms]]
+        name = "static"
+        usage = "<address: cidr4> [gateway <gateway: ipv4>]"
+        constraints = [{ within = { value = "gateway", of = "address" } }, { host = "address" }, { differ = ["gateway", "address"] }]
+        [package.metadata.unik.parts.dhcp]
+        summary = "DHCPv4 client (RFC 2131)"
+        features = ["dhcp"]
+        with = ["udp"]
+        [package.metadata.unik.parts.udp]
+        summary = "UDP (RFC 768)"
+        provides = ["Udp"]
+        features = ["udp"]
+    "#;
+
+    #[test]
+    fn reads_a_table() {
+        let ip = Component::from_manifest(IP, Path::new("/x/ip/Cargo.toml")).unwrap();
+        assert_eq!(ip.package.folder, Path::new("/x/ip"));
+        assert_eq!(ip.targets, [Target::Machine, Target::Process]);
+        assert_eq!(ip.options["ipv4"].forms[1].constraints.len(), 3);
+        assert_eq!(ip.part_providing("Udp").unwrap().0, "udp");
+        assert!(!ip.can_provide("Tcp"));
+    }
+
+    #[test]
+    fn slips_in_a_table_are_errors() {
+        for (from, to, message) in [
+            ("listeners = true", "listners = true", "unknown field `listners`"),
+            ("parts = [\"dhcp\"]", "parts = [\"dhpc\"]", "brings in `dhpc`"),
+            ("with = [\"udp\"]", "with = [\"tcp\"]", "is with `tcp`"),
+            ("value = \"gateway\"", "value = \"gatway\"", "names `gatway`"),
+            ("name = \"static\"", "name = \"\"", "each needs a `name`"),
+            ("start = \"unik_ip::start\"", "", "`start` is missing"),
+            ("<address: cidr4>", "<address: cidr>", "no type `cidr`"),
+            ("[package.metadata.unik]", "[package.metadata.other]", "no table"),
+        ] {
+            assert!(IP.contains(from), "{from}");
+            let text = if from == "[package.metadata.unik]" {
+                IP.replace("package.metadata.unik", "package.metadata.other")
+            } else {
+                IP.replace(from, to)
+            };
+            let error = Component::from_manifest(&text, Path::new("Cargo.toml")).unwrap_err().to_string();
+            assert!(error.contains(message), "{to}: {error}");
+        }
+    }
+}
