@@ -13,8 +13,6 @@ use unik_http::{Entry, File, Found, Method, Options, Request, Response, Routes, 
 
 static OPTIONS: Options = Options {
     port: 80,
-    index: &[],
-    route: &[],
     max_connections: 400,
     max_header: 8192,
     max_body: 65_536,

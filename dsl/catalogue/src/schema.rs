@@ -176,6 +176,8 @@ pub struct OptionSpec {
     pub at_boot: bool,
     /// Whether its value must never be shown.
     pub secret: bool,
+    /// Whether only the host half reads it: the guest's typed options leave it out.
+    pub host_only: bool,
     /// The options of its nested block; empty when it has none.
     pub options: IndexMap<String, OptionSpec>,
 }

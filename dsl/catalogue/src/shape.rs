@@ -106,7 +106,7 @@ pub fn reaches_guest(ty: &Type) -> bool {
 
 fn option_fields(options: &IndexMap<String, OptionSpec>, prefix: &str) -> Result<Vec<Field>, String> {
     let mut fields = Vec::new();
-    for (key, option) in options {
+    for (key, option) in options.iter().filter(|(_, option)| !option.host_only) {
         if let Some(shape) = option_shape(key, option, prefix)? {
             fields.push(Field { name: key.clone(), doc: option.doc.clone(), shape });
         }
@@ -464,7 +464,9 @@ mod tests {
         kind = "service"
         summary = "x"
         start = "unik_x::start"
+        host = "unik_x_host::X"
         [package.metadata.unik.options]
+        index = { doc = "Names", usage = "<name: string>...", default = "\"a\"", host-only = true }
         port = { doc = "Port", usage = "<port: port>", default = "80" }
         mac = { doc = "Mac", usage = "<mac: mac>" }
         resolver = { doc = "Servers", usage = "<server: ip>...", default = "9.9.9.9" }
@@ -514,6 +516,8 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains("files"), "{text}");
+        // The host half alone reads it.
+        assert!(!text.contains("index"), "{text}");
     }
 
     #[test]

@@ -41,8 +41,6 @@ pub(crate) static HASTY: Options = Options {
 /// For all others: however busy the machine is, time plays no part in them.
 pub(crate) const OPTIONS: Options = Options {
     port: 80,
-    index: &["index.html"],
-    route: &[],
     max_connections: 2,
     max_header: 512,
     max_body: 1000,

@@ -87,6 +87,9 @@ impl Component {
     }
 
     fn check_option(&self, key: &str, option: &OptionSpec) -> Result<(), String> {
+        if option.host_only && self.host.is_none() {
+            return Err(format!("option `{key}` is for the host half only, and there is none"));
+        }
         if option.required && option.default.is_some() {
             return Err(format!("option `{key}` is required and has a default"));
         }
@@ -186,6 +189,7 @@ fn read_options(
                 repeats: raw.repeats,
                 at_boot: raw.at_boot,
                 secret: raw.secret,
+                host_only: raw.host_only,
                 options: read_options(raw.options, path)?,
             };
             Ok((key, option))
@@ -258,6 +262,8 @@ struct RawOption {
     at_boot: bool,
     #[serde(default)]
     secret: bool,
+    #[serde(default)]
+    host_only: bool,
     #[serde(default)]
     options: IndexMap<String, RawOption>,
     #[serde(default)]
@@ -344,6 +350,7 @@ mod tests {
             ("value = \"gateway\"", "value = \"gatway\"", "names `gatway`"),
             ("name = \"static\"", "name = \"\"", "each needs a `name`"),
             ("start = \"unik_ip::start\"", "", "`start` is missing"),
+            ("required = true", "host-only = true", "for the host half only"),
             ("<address: cidr4>", "<address: cidr>", "no type `cidr`"),
             ("[package.metadata.unik]", "[package.metadata.other]", "no table"),
         ] {
