@@ -1,8 +1,9 @@
 //! `examples/counter`: a crate of the user's own, by both kinds of cargo and by `unikgen`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use unik_tests::client::{curl, get};
 use unik_tests::machine::{Machine, microvms};
@@ -11,6 +12,7 @@ use unik_tests::{cache, copy_folder, example, unikgen_command};
 
 #[test]
 fn counts_in_a_machine_and_in_a_process() {
+    let _alone = alone();
     let here = counter();
     for machine in microvms().into_iter().chain([Machine::PROCESS]) {
         let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -26,6 +28,75 @@ fn counts_in_a_machine_and_in_a_process() {
     }
 }
 
+/// One at a time in the folder of the example.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn replace(file: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(file).expect("a file");
+    assert!(text.contains(from), "{text}");
+    std::fs::write(file, text.replace(from, to)).expect("it can be written");
+}
+
+#[test]
+fn a_misspelled_handler_is_shown_where_the_file_names_it() {
+    let _alone = alone();
+    let here = counter();
+    let build = || {
+        let output = unikgen_command()
+            .args(["build", "--target", "process"])
+            .current_dir(&here)
+            .output()
+            .expect("unikgen runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let (_, error) = said.split_once("error: ").unwrap_or_else(|| panic!("no error: {said}"));
+        error.to_string()
+    };
+    replace(&here.join("counter.unik"), "\"/count\" count", "\"/count\" cuont");
+    let said = build();
+    let expected = "the crate of the appliance doesn't build
+error[U0602]: the crate has no handler `cuont`
+  --> counter.unik:12:24
+   |
+12 |         route \"/count\" cuont
+   |                        ^^^^^
+   |
+   = help: the compiler says: ";
+    assert!(said.starts_with(expected), "{said}");
+    let expected = "
+help: did you mean `count`?
+   |
+12 -         route \"/count\" cuont
+12 +         route \"/count\" count
+   |
+";
+    assert!(said.ends_with(expected), "{said}");
+
+    // Plain cargo shows the macro's argument, and the compiler's words have the line in them.
+    let output = Command::new("cargo")
+        .args(["check", "--quiet"])
+        .env("CARGO_TARGET_DIR", cache().join("counter-target"))
+        .current_dir(&here)
+        .output()
+        .expect("cargo runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no `cuont` in `line_12_of_counter_unik`"), "{said}");
+
+    // What is wrong in the user's own code is shown as rustc shows it, as theirs.
+    let here_too = counter();
+    replace(&here_too.join("src/main.rs"), "hits.0.get() + 1", "hits.0.got() + 1");
+    let said = build();
+    assert!(
+        said.starts_with("the crate of the appliance doesn't build\nerror[E0599]: no method named `got`"),
+        "{said}"
+    );
+    assert!(said.contains("--> src/main.rs:") && !said.contains("U0602"), "{said}");
+    counter();
+}
+
 /// A copy of the example away from the repository: what a user has. The same folder each
 /// time, because cargo keeps the builds of a user's crate by its path.
 fn counter() -> PathBuf {
@@ -36,6 +107,7 @@ fn counter() -> PathBuf {
 
 #[test]
 fn plain_cargo_checks_tests_and_runs_it_away_from_the_repository() {
+    let _alone = alone();
     let here = counter();
     let sync = unikgen_command().arg("sync").current_dir(&here).output().expect("unikgen runs");
     assert!(sync.status.success(), "sync: {}", String::from_utf8_lossy(&sync.stderr));
