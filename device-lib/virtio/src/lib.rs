@@ -19,9 +19,13 @@
 //! device can always withhold service, and, there being no IOMMU, it can write to guest
 //! memory behind our back; that is the monitor's business.
 //!
-//! Each descriptor belongs to one fixed buffer for as long as the image runs. The table of
-//! a queue that the device writes through is never changed after [`Queue::new`], so that
-//! it can live in memory that is read-only after the seal.
+//! # What nobody can do with a device
+//! There being no IOMMU, who programs a device can have it write over the page tables. So after
+//! the seal nobody can, whatever code runs. Each descriptor belongs to one fixed buffer for as
+//! long as the image runs; the table of a queue that the device writes through is never changed
+//! after [`Queue::new`], and lives in memory that is read-only after the seal. Of the registers
+//! only the bells are left: over PCI a page that holds nothing else, over MMIO writes that the
+//! gate does, fixed before the seal.
 //!
 //! # Left out
 //! Packed queues, indirect descriptors, chains of several descriptors, legacy devices,

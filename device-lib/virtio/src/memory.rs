@@ -12,7 +12,8 @@ use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// Bytes of a page: the alignment of every region.
 pub const PAGE: usize = 4096;
 
-/// Zeroed memory that the device may access at any time: the rings of a queue.
+/// Zeroed memory that the device may access at any time: the rings of a queue, and its
+/// descriptors.
 ///
 /// Never freed, since a device may hold its address for as long as the image runs.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ impl Shared {
     #[must_use]
     pub fn new(len: usize) -> Option<Shared> {
         let (base, address) = allocate(len, Content::Zeroed)?;
+        Some(Shared { base, len, address })
+    }
+
+    /// As [`new`](Self::new), but a page fault to write after the seal: for what tells the device
+    /// where to write. There are 256 KiB of it in an image.
+    #[must_use]
+    pub fn read_only_at_seal(len: usize) -> Option<Shared> {
+        let (base, address) = allocate(len, Content::ReadOnlyAtSeal)?;
         Some(Shared { base, len, address })
     }
 
@@ -164,6 +173,8 @@ impl DerefMut for Buffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Zeroed,
+    /// Zero, and then what is written before the seal.
+    ReadOnlyAtSeal,
     Any,
 }
 
@@ -174,6 +185,7 @@ fn allocate(len: usize, content: Content) -> Option<(NonNull<u8>, u64)> {
     // `Dma` isn't freed when dropped.
     let memory = match content {
         Content::Zeroed => Dma::new(len)?,
+        Content::ReadOnlyAtSeal => Dma::read_only_at_seal(len)?,
         Content::Any => Dma::unzeroed(len)?,
     };
     Some((memory.as_ptr(), memory.phys()))

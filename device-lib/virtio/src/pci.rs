@@ -117,14 +117,22 @@ impl PciTransport {
             map_until_seal(address, length)
                 .map_err(|_| SetupError::Machine("the device's registers can't be mapped"))
         };
+        let common = until_seal(common)?;
+        let device = device.map(until_seal).transpose()?;
+        let msix = function.msix_at(&msix).map_err(|_| no_table)?;
+        // The pages of the bells stay, so nothing else may be in them.
+        let others = [Some(&common), device.as_ref(), Some(msix.table())];
+        if others.into_iter().flatten().any(|other| share_a_page(notify, other)) {
+            return Err(SetupError::Registers("the device's bells share a page with other registers"));
+        }
         let notify = map(notify.0, notify.1)
             .map_err(|_| SetupError::Machine("the device's registers can't be mapped"))?;
         let transport = PciTransport {
-            common: until_seal(common)?,
-            device: device.map(until_seal).transpose()?,
+            common,
+            device,
             notify,
             notify_multiplier: multiplier as usize,
-            msix: function.msix_at(&msix).map_err(|_| no_table)?,
+            msix,
             offered: None,
             queues: None,
             selected: None,
@@ -147,6 +155,14 @@ impl PciTransport {
         self.common.write(offset, address as u32);
         self.common.write(offset + 4, (address >> 32) as u32);
     }
+}
+
+/// Whether the registers at an address, of a length, are in a page with `other`.
+fn share_a_page((address, length): (u64, u64), other: &Mapped) -> bool {
+    let pages = |address: u64, length: u64| (address >> 12, (address + length - 1) >> 12);
+    let (first, last) = pages(address, length);
+    let (other_first, other_last) = pages(other.phys(), other.len() as u64);
+    first <= other_last && other_first <= last
 }
 
 /// Physical address and length of what the capability at `at` points at, checked against its

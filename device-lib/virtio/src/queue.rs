@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
-use crate::memory::{Buffer, PAGE, Shared};
+use crate::memory::{Buffer, Shared};
 
 /// Who writes into the buffers of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,10 @@ const NO_NOTIFY: u16 = 1;
 /// The driver's side of one queue.
 #[derive(Debug)]
 pub struct Queue {
+    /// Never changed if the device writes through it.
+    descriptors: Shared,
+    /// The available ring, and the used ring.
     rings: Shared,
-    available: usize,
     used: usize,
     mask: u16,
     direction: Direction,
@@ -104,25 +106,27 @@ impl Queue {
     ) -> Option<(Queue, Vec<Buffer>)> {
         assert!(size.is_power_of_two() && size >= 2, "the size of a queue is a power of two");
         let entries = usize::from(size);
-        // The rings don't share a page with what only we write to, so that the table can
-        // become read-only on its own.
-        let available = (entries * DESCRIPTOR).next_multiple_of(PAGE);
-        let used = (available + 6 + 2 * entries).next_multiple_of(4);
+        // Who can change where a device writes can have it write over the page tables.
+        let descriptors = match direction {
+            Direction::FromDevice => Shared::read_only_at_seal(entries * DESCRIPTOR)?,
+            Direction::ToDevice => Shared::new(entries * DESCRIPTOR)?,
+        };
+        let used = (6 + 2 * entries).next_multiple_of(4);
         let rings = Shared::new(used + 6 + 8 * entries)?;
         let buffers = Buffer::allocate(size, capacity)?;
         let length = u32::try_from(capacity).expect("a buffer's length fits into 32 bits");
         for buffer in &buffers {
             let at = usize::from(buffer.id()) * DESCRIPTOR;
-            rings.write_u64(at, buffer.address());
-            rings.write_u32(at + 8, length);
-            rings.write_u32(at + 12, if direction == Direction::FromDevice { WRITE } else { 0 });
+            descriptors.write_u64(at, buffer.address());
+            descriptors.write_u32(at + 8, length);
+            descriptors.write_u32(at + 12, if direction == Direction::FromDevice { WRITE } else { 0 });
         }
         let mut lent = Vec::new();
         lent.try_reserve_exact(entries).ok()?;
         lent.resize_with(entries, || None);
         let queue = Queue {
+            descriptors,
             rings,
-            available,
             used,
             mask: size - 1,
             direction,
@@ -153,11 +157,11 @@ impl Queue {
     /// Where the device finds the queue.
     #[must_use]
     pub fn addresses(&self) -> RingAddresses {
-        let base = self.rings.address();
+        let available = self.rings.address();
         RingAddresses {
-            descriptors: base,
-            available: base + self.available as u64,
-            used: base + self.used as u64,
+            descriptors: self.descriptors.address(),
+            available,
+            used: available + self.used as u64,
         }
     }
 
@@ -171,13 +175,13 @@ impl Queue {
         let id = buffer.id();
         if self.direction == Direction::ToDevice {
             // The one field of a descriptor that ever changes, and only where the device reads.
-            self.rings.write_u32(usize::from(id) * DESCRIPTOR + 8, length as u32);
+            self.descriptors.write_u32(usize::from(id) * DESCRIPTOR + 8, length as u32);
         }
         let slot = &mut self.lent[usize::from(id)];
         assert!(slot.is_none(), "a buffer of another queue");
         *slot = Some(buffer);
         self.lent_count += 1;
-        let entry = self.available + 4 + 2 * usize::from(self.next_available & self.mask);
+        let entry = 4 + 2 * usize::from(self.next_available & self.mask);
         self.rings.write_u16(entry, id);
         self.next_available = self.next_available.wrapping_add(1);
     }
@@ -190,7 +194,7 @@ impl Queue {
         if old == new {
             return false;
         }
-        self.rings.write_u16(self.available + 2, new);
+        self.rings.write_u16(2, new);
         self.published = new;
         // Our index must be visible before we look whether the device waits for it.
         fence(Ordering::SeqCst);
@@ -243,9 +247,9 @@ impl Queue {
         let after = after.max(1);
         if self.event_index {
             let event = self.next_used.wrapping_add(after - 1);
-            self.rings.write_u16(self.available + 4 + 2 * self.lent.len(), event);
+            self.rings.write_u16(4 + 2 * self.lent.len(), event);
         } else {
-            self.rings.write_u16(self.available, 0);
+            self.rings.write_u16(0, 0);
         }
         // The request must be visible before we look whether it came too late.
         fence(Ordering::SeqCst);
@@ -256,9 +260,9 @@ impl Queue {
     pub fn disarm(&self) {
         if self.event_index {
             let event = self.next_used.wrapping_sub(1);
-            self.rings.write_u16(self.available + 4 + 2 * self.lent.len(), event);
+            self.rings.write_u16(4 + 2 * self.lent.len(), event);
         } else {
-            self.rings.write_u16(self.available, NO_INTERRUPT);
+            self.rings.write_u16(0, NO_INTERRUPT);
         }
     }
 

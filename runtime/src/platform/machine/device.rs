@@ -251,6 +251,16 @@ impl Dma {
         Some(Dma { base: NonNull::new(base)?, pages })
     }
 
+    /// At least `len` bytes, rounded up to pages, zeroed, that may be written until the seal and
+    /// only read after it: for what tells a device where to write. `None` if `len` is 0, the image
+    /// is sealed, or the 256 KiB that an image has of it are used up.
+    #[must_use]
+    pub fn read_only_at_seal(len: usize) -> Option<Dma> {
+        let pages = len.div_ceil(PAGE_SIZE);
+        let address = paging::read_only_at_seal(pages as u64).filter(|_| pages > 0)?;
+        Some(Dma { base: NonNull::new(address as *mut u8)?, pages })
+    }
+
     fn layout(pages: usize) -> Option<Layout> {
         let bytes = pages.checked_mul(PAGE_SIZE).filter(|bytes| *bytes > 0)?;
         Layout::from_size_align(bytes, PAGE_SIZE).ok()
@@ -287,10 +297,11 @@ impl Dma {
     /// Gives the memory back to the heap.
     ///
     /// # Safety
-    /// No device holds an address inside it, and no reference to it is left.
+    /// No device holds an address inside it, and no reference to it is left. It comes from
+    /// [`Dma::new`] or [`Dma::unzeroed`].
     pub unsafe fn free(self) {
         if let Some(layout) = Dma::layout(self.pages) {
-            // SAFETY: `new` allocated it with this layout; the caller argues for the rest.
+            // SAFETY: it was allocated with this layout; the caller argues for the rest.
             unsafe { alloc::alloc::dealloc(self.base.as_ptr(), layout) };
         }
     }

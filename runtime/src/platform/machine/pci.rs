@@ -577,6 +577,12 @@ impl MsiX {
         self.entries
     }
 
+    /// The table's registers.
+    #[must_use]
+    pub fn table(&self) -> &Mapped {
+        &self.table
+    }
+
     /// Routes entry `entry` to a fresh interrupt and unmasks it.
     ///
     /// # Errors
