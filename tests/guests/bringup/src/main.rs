@@ -10,6 +10,7 @@ extern crate alloc;
 mod checks;
 mod deaths;
 mod devices;
+mod dma;
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +45,7 @@ fn __unik_main() -> Ending {
     let mode = argument("mode").unwrap_or("hello");
     deaths::before_seal(mode);
     // Most of what is tried here holds before the seal and after it; `sealed=no` leaves it out.
-    let seals_itself = matches!(argument("mode"), Some("devices" | "gate-writes"));
+    let seals_itself = matches!(argument("mode"), Some("devices" | "gate-writes" | "dma"));
     if argument("sealed") != Some("no") && !seals_itself {
         let start = platform::now();
         platform::seal();
@@ -61,6 +62,7 @@ fn __unik_main() -> Ending {
         "busy" => checks::busy(),
         "devices" => devices::devices(),
         "gate-writes" => devices::gate_writes(argument("crime").unwrap_or("none")),
+        "dma" => dma::dma(argument("crime").unwrap_or("none")),
         "fail" => return Ending::Failed,
         _ => deaths::die(mode),
     };
