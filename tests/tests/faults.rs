@@ -17,7 +17,7 @@ use unik_tests::{cache, copy_folder, root, unikgen_command};
 /// A line of `cases.txt`.
 struct Case {
     boot_line: &'static str,
-    /// For QEMU: `mem=MiB`, `rng`, `accel=…`, `kind=…`.
+    /// For QEMU: `mem=MiB`, `rng`, `net`, `accel=…`, `kind=…`.
     arguments: Vec<(&'static str, &'static str)>,
     ending: &'static str,
     text: Regex,
@@ -90,6 +90,15 @@ impl Case {
                 if kind == "microvm" { "virtio-rng-device" } else { "virtio-rng-pci,disable-legacy=on" };
             command.args(["-object", "rng-random,id=r0,filename=/dev/urandom"]);
             command.args(["-device", &format!("{device},rng=r0")]);
+        }
+        if self.argument("net").is_some() {
+            // On no network: what it is told to send is gone.
+            let device = if kind == "microvm" {
+                "virtio-net-device"
+            } else {
+                "virtio-net-pci,disable-legacy=on,romfile="
+            };
+            command.args(["-device", device]);
         }
         command
     }

@@ -335,7 +335,6 @@ pub fn map_local_apic(address: u64) -> Result<(), MapError> {
 /// Zeroed memory that ring 3 may write until the seal, and afterwards only read: for what tells
 /// a device where to write. Whole pages, for good; `None` if there aren't so many, or the image
 /// is sealed.
-#[allow(dead_code)] // until a driver asks for it
 pub fn read_only_at_seal(pages: u64) -> Option<u64> {
     let left = WRITABLE_UNTIL_SEAL.get();
     let start = left.end.checked_sub(pages.checked_mul(PAGE)?).filter(|start| *start >= left.start)?;
