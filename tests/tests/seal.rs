@@ -18,6 +18,8 @@ struct Guest {
     child: Child,
     monitor: UnixStream,
     printed: mpsc::Receiver<String>,
+    /// What it said up to `awaiting`.
+    said: String,
     _folder: tempfile::TempDir,
 }
 
@@ -25,10 +27,19 @@ const PROMPT: &str = "(qemu) ";
 
 impl Guest {
     fn start(accel: &str, kind: &str, boot_line: &str) -> Guest {
+        Guest::start_with(accel, kind, boot_line, &[])
+    }
+
+    fn start_with(accel: &str, kind: &str, boot_line: &str, devices: &[&str]) -> Guest {
         let folder = scratch();
         let socket = folder.path().join("monitor");
         let mut command = guest::qemu(accel, kind, boot_line);
-        command.args(["-m", "16", "-monitor", &format!("unix:{},server,nowait", socket.display())]);
+        command.args(devices).args([
+            "-m",
+            "16",
+            "-monitor",
+            &format!("unix:{},server,nowait", socket.display()),
+        ]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("timeout and QEMU are installed");
         let mut out = child.stdout.take().expect("a pipe");
         let (sender, printed) = mpsc::channel();
@@ -47,7 +58,7 @@ impl Guest {
         }
         let monitor = UnixStream::connect(&socket).expect("QEMU's monitor");
         monitor.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        let mut guest = Guest { child, monitor, printed, _folder: folder };
+        let mut guest = Guest { child, monitor, printed, said, _folder: folder };
         guest.answer();
         guest
     }
@@ -194,6 +205,48 @@ fn what_is_mapped_after_the_seal_is_what_the_book_says() {
         }
     }
     println!("{seen} machines: every page is as it must be");
+}
+
+/// Of a device: the page of its bells, for the gate alone on virtio-mmio. What tells it where to
+/// write can't be written.
+#[test]
+fn a_device_keeps_its_bells_after_the_seal_and_no_more() {
+    for kind in ["microvm", "microvm-pcie", "q35"] {
+        for (accel, kind) in all(kind) {
+            let mmio = kind == "microvm";
+            let device = if mmio { "virtio-rng-device" } else { "virtio-rng-pci,disable-legacy=on" };
+            let mut guest = Guest::start_with(
+                accel,
+                kind,
+                "mode=dma crime=await watchdog=0",
+                &[
+                    "-object",
+                    "rng-random,id=r0,filename=/dev/urandom",
+                    "-device",
+                    &format!("{device},rng=r0"),
+                ],
+            );
+            let name = format!("{kind} on {accel}");
+            let pages = pages(&guest.tell("info tlb"));
+            drop(guest.tell("quit"));
+            let number = |word: &str| {
+                let (_, rest) = guest.said.split_once(&format!("{word} ")).expect("it says so");
+                let digits = rest.split_whitespace().next().expect("a number");
+                u64::from_str_radix(digits, 16).expect("a number")
+            };
+            let (descriptors, bells) = (number("descriptors"), number("bells"));
+            let devices: Vec<_> =
+                pages.iter().filter(|(at, _)| **at >= 16 << 20 && **at != 0xfee0_0000).collect();
+            assert_eq!(devices.len(), 1, "{name}: {devices:x?}");
+            let (&at, page) = devices[0];
+            assert_eq!((at, page.size, page.ring_3), (bells, 4096, !mmio), "{name}: {page:x?}");
+            let (at, table) = pages.range(..=descriptors).next_back().expect("the table is mapped");
+            assert!(at + table.size > descriptors, "{name}: the table at {descriptors:x} isn't mapped");
+            assert!(table.ring_3 && !table.writable, "{name}: {descriptors:x}: {table:x?}");
+            guest.end();
+            println!("{name}: of the device, the page of its bells");
+        }
+    }
 }
 
 #[test]
