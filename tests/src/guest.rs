@@ -29,10 +29,16 @@ pub fn bringup() -> &'static Path {
     })
 }
 
-/// QEMU with the guest, for a minute at most, on `microvm`, `microvm-pcie` or `q35`. It has no
-/// memory size yet: 128 MiB.
+/// QEMU with [`bringup`]: see [`qemu_with`].
 #[must_use]
 pub fn qemu(accel: &str, kind: &str, boot_line: &str) -> Command {
+    qemu_with(bringup(), accel, kind, boot_line)
+}
+
+/// QEMU with an image, for a minute at most, on `microvm`, `microvm-pcie` or `q35`. It has no
+/// memory size yet: 128 MiB.
+#[must_use]
+pub fn qemu_with(image: &Path, accel: &str, kind: &str, boot_line: &str) -> Command {
     let machine: &[&str] = match kind {
         "microvm" => &["-M", "microvm,rtc=off,pic=off,pit=off,acpi=off"],
         "microvm-pcie" => &["-M", "microvm,pcie=on,rtc=off,pic=off,pit=off", "-bios", "qboot.rom"],
@@ -45,6 +51,6 @@ pub fn qemu(accel: &str, kind: &str, boot_line: &str) -> Command {
     command.args(["-global", "virtio-mmio.force-legacy=false", "-nodefaults", "-no-user-config"]);
     command.args(["-nographic", "-serial", "stdio", "-no-reboot"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
-    command.args(["-append", boot_line, "-kernel"]).arg(bringup()).stdin(Stdio::null());
+    command.args(["-append", boot_line, "-kernel"]).arg(image).stdin(Stdio::null());
     command
 }

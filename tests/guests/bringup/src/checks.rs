@@ -102,6 +102,26 @@ pub fn heap() -> Outcome {
     Ok(())
 }
 
+/// Uses up the heap in the way that a service survives, and goes on.
+pub fn exhaust() -> Outcome {
+    for _ in 0..3 {
+        let mut blocks = Vec::new();
+        loop {
+            let mut block = Vec::<u8>::new();
+            if block.try_reserve_exact(64 << 10).is_err() || blocks.try_reserve(1).is_err() {
+                break;
+            }
+            block.resize(64 << 10, 0x5a);
+            blocks.push(block);
+        }
+        if blocks.len() < 16 || blocks.iter().any(|block| block.iter().any(|byte| *byte != 0x5a)) {
+            return Err("the heap gave too little, or one block twice");
+        }
+    }
+    black_box(Box::new([0_u8; 1 << 19]));
+    Ok(())
+}
+
 /// Every small length, alignment and distance against byte loops; then the speed.
 pub fn memory_functions() -> Outcome {
     const SIZE: usize = 1024;
@@ -239,7 +259,10 @@ pub fn busy() -> Outcome {
                 *float = *float * 0.999 + ((round + at) % 7) as f64;
             }
         }
-        sum ^ floats.iter().map(|float| float.to_bits() as usize).fold(0_usize, |all, one| all.rotate_left(1) ^ one)
+        sum ^ floats
+            .iter()
+            .map(|float| float.to_bits() as usize)
+            .fold(0_usize, |all, one| all.rotate_left(1) ^ one)
     }
     let expected = work();
     let until = platform::now() + 4500 * MS;

@@ -54,6 +54,7 @@ fn __unik_main() -> Ending {
     let outcome = match mode {
         "hello" => checks::hello(SEAL_NS.load(Ordering::Relaxed)),
         "heap" => checks::heap(),
+        "exhaust" => checks::exhaust(),
         "memory-functions" => checks::memory_functions(),
         "time" => checks::time(),
         "hammer" => checks::hammer(),
