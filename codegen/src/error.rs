@@ -78,6 +78,14 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// The image holds what its plan doesn't, or what no image may hold.
+    #[error("the image doesn't pass its audit:\n{}\nIt is kept for a closer look: unikgen audit {}", findings.join("\n"), kept.display())]
+    Audit {
+        /// What is wrong.
+        findings: Vec<String>,
+        /// Where the image stands, which isn't deployed.
+        kept: PathBuf,
+    },
     /// A `Cargo.toml` of the user's own can't be understood.
     #[error("{}: {message}", path.display())]
     Manifest {

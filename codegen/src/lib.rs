@@ -16,6 +16,7 @@
 //! | | [`record`] | what an image says of how it was built |
 //! | | [`image`] | reads the image back: checks, strips, reports, symbolises |
 //! | | [`verify`] | compares an image with one that was built again |
+//! | | [`audit`](mod@audit) | what is proven of it: contents = plan, no privileged instruction, … |
 //! | macro | [`door`] | the macro door, `unik::appliance!` |
 //! | | [`sync`] | dependencies of a crate of the user's own |
 //!
@@ -23,6 +24,8 @@
 //! generated crate is built from are arguments.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "image")]
+pub mod audit;
 #[cfg(feature = "image")]
 pub mod build;
 pub mod cache;

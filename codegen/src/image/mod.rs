@@ -22,13 +22,13 @@ use crate::record::Record;
 
 pub use callers::Calls;
 pub use check::check;
-pub use report::{CrateSize, NodeEntry, Report, SectionSize};
+pub use report::{CrateSize, Made, NodeEntry, Report, SectionSize};
 pub use strip::strip;
 pub use symbolise::{Frame, symbolise};
 
 pub(crate) type Elf<'a> = ElfFile64<'a, Endianness>;
 
-fn bad(message: impl Into<String>) -> Error {
+pub(crate) fn bad(message: impl Into<String>) -> Error {
     Error::Image { message: message.into() }
 }
 
@@ -135,6 +135,11 @@ fn hash_note(image: &[u8], kind: u32, what: &str) -> Result<[u8; 32], Error> {
         .ok_or_else(|| bad(format!("it doesn't carry the hash of its {what}")))
 }
 
+/// Where in the file the note of this type has its bytes.
+pub(crate) fn note_place(image: &[u8], kind: u32) -> Result<Option<std::ops::Range<usize>>, Error> {
+    Ok(note_of(image, kind)?.map(|(bytes, start)| start..start + bytes.len()))
+}
+
 /// The note of this type, and where in the file it begins.
 fn note_of(image: &[u8], kind: u32) -> Result<Option<(&[u8], usize)>, Error> {
     let elf = parse(image)?;
@@ -153,7 +158,7 @@ fn note_of(image: &[u8], kind: u32) -> Result<Option<(&[u8], usize)>, Error> {
 }
 
 /// The sections that are loaded: name, address, size, whether they take room in the file.
-fn loaded<'a>(elf: &'a Elf<'_>) -> impl Iterator<Item = (String, u64, u64, bool)> + 'a {
+pub(crate) fn loaded<'a>(elf: &'a Elf<'_>) -> impl Iterator<Item = (String, u64, u64, bool)> + 'a {
     elf.sections().filter_map(|section| {
         let object::SectionFlags::Elf { sh_flags, .. } = section.flags() else { return None };
         let name = section.name().unwrap_or("?").to_string();

@@ -2,14 +2,19 @@
 //! brought each node in.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use object::{Object as _, ObjectSymbol as _, SymbolKind};
 use serde::{Deserialize, Serialize};
+use unik_catalogue::rust_name;
 use unik_dsl::plan::{Origin, Plan, Role};
 use unik_dsl::source::SourceMap;
 
 use super::{loaded, parse};
 use crate::Error;
+use crate::audit::anatomy::Anatomy;
+use crate::audit::packages::Package;
+use crate::audit::unsafes::{self, Unsafe};
+use crate::audit::{Content, Cost, binary, lay, sbom};
 use crate::note::DeviceManifest;
 use crate::record::Record;
 
@@ -17,7 +22,7 @@ use crate::record::Record;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
-    /// The version of this table: 1.
+    /// The version of this table: 2.
     pub version: u32,
     /// How the image was built.
     pub build: Record,
@@ -27,13 +32,42 @@ pub struct Report {
     pub loaded: u64,
     /// Bytes of memory that the image takes before it allocates any.
     pub memory: u64,
+    /// The hash (SHA-256) of what is loaded and where to, without this report's own.
+    #[serde(default)]
+    pub contents: String,
+    /// The compiler, `1.95.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rust: Option<String>,
     /// The loaded sections, by address.
     pub sections: Vec<SectionSize>,
-    /// Bytes of named functions and constants by crate, largest first. What the compiler
-    /// merged or left without a name is under the crate `?`.
+    /// Bytes by crate, largest first: a sum of `cost`.
     pub crates: Vec<CrateSize>,
     /// The nodes of the plan, each with the place that brought it in.
     pub nodes: Vec<NodeEntry>,
+    /// What cargo built it from.
+    #[serde(default)]
+    pub packages: Vec<Package>,
+    /// Every loaded byte: whose it is, and who brought it in.
+    #[serde(default)]
+    pub cost: Vec<Cost>,
+    /// Files and other content of the `.unik` file, where they stand in the image.
+    #[serde(default)]
+    pub content: Vec<Content>,
+    /// The `unsafe` code that is linked in, with the reasons for it.
+    #[serde(default)]
+    pub unsafes: Vec<Unsafe>,
+}
+
+/// What a report is made of, beside the image's twin.
+pub struct Made<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The texts that its places point into.
+    pub sources: &'a SourceMap,
+    /// What cargo built the image from.
+    pub packages: Vec<Package>,
+    /// Files that the generated code includes, by their path there.
+    pub blobs: &'a BTreeMap<PathBuf, Vec<u8>>,
 }
 
 /// A loaded section.
@@ -54,8 +88,11 @@ pub struct SectionSize {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CrateSize {
-    /// The crate.
+    /// The crate; `content`, `padding` and `?` are none.
     pub name: String,
+    /// Its version; those of Rust's library have none of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Its bytes.
     pub size: u64,
 }
@@ -81,25 +118,36 @@ pub struct NodeEntry {
 }
 
 impl Report {
-    /// The report of the image whose unstripped twin this is.
+    /// The report of the image whose unstripped twin this is, taken apart as `anatomy`.
     ///
     /// # Errors
     /// When it is no image.
-    pub fn of(twin: &[u8], plan: &Plan, sources: &SourceMap) -> Result<Report, Error> {
+    pub fn of(twin: &[u8], anatomy: &Anatomy<'_>, made: Made<'_>) -> Result<Report, Error> {
         let elf = parse(twin)?;
         let mut sections: Vec<SectionSize> = loaded(&elf)
             .map(|(name, address, size, in_file)| SectionSize { name, address, size, in_file })
             .collect();
         sections.sort_by_key(|section| section.address);
         let total = |all: bool| sections.iter().filter(|s| all || s.in_file).map(|s| s.size).sum();
+        let Made { plan, sources, packages, blobs } = made;
+        let content = content(anatomy, plan, blobs);
+        let cost = lay(anatomy, &packages, &content);
+        let read = |package: &Package, module: &str| std::fs::read_to_string(package.place.join(module)).ok();
+        let unsafes = unsafes::list(anatomy, &packages, &read);
         Ok(Report {
-            version: 1,
+            version: 2,
             build: super::record(twin)?,
             manifest: DeviceManifest::of(plan),
             loaded: total(false),
             memory: total(true),
-            crates: crates(&elf),
+            contents: binary::contents_hash(twin)?,
+            rust: anatomy.lines.producer.as_deref().and_then(rust_version),
+            crates: crates(&cost, &packages),
             nodes: nodes(plan, sources),
+            packages,
+            cost,
+            content,
+            unsafes,
             sections,
         })
     }
@@ -122,31 +170,61 @@ impl Report {
     }
 }
 
-fn crates(elf: &super::Elf<'_>) -> Vec<CrateSize> {
-    let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
-    // Identical functions are folded into one address: count it once.
-    let mut seen = std::collections::BTreeSet::new();
-    for symbol in elf.symbols() {
-        let counts = matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data);
-        if !counts || symbol.size() == 0 || !seen.insert(symbol.address()) {
-            continue;
-        }
-        let name = symbol.name().map_or_else(|_| "?".into(), crate_of);
-        *sizes.entry(name).or_default() += symbol.size();
-    }
-    let mut sizes: Vec<CrateSize> = sizes.into_iter().map(|(name, size)| CrateSize { name, size }).collect();
-    sizes.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
-    sizes
+/// `clang LLVM (rustc version 1.95.0 (59807616e 2026-04-14))` → `1.95.0`
+fn rust_version(producer: &str) -> Option<String> {
+    let (_, rest) = producer.split_once("rustc version ")?;
+    rest.split([' ', ')']).next().map(String::from).filter(|version| !version.is_empty())
 }
 
-/// The crate of a mangled symbol: `<alloc::vec::Vec<T> as x::Y>::z` is of `alloc`.
-fn crate_of(symbol: &str) -> String {
-    let Ok(demangled) = rustc_demangle::try_demangle(symbol) else { return "?".into() };
-    let name = format!("{demangled:#}");
-    let start = name.trim_start_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
-    let start = start.strip_prefix("mut ").or_else(|| start.strip_prefix("dyn ")).unwrap_or(start);
-    let end = start.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(start.len());
-    if end > 0 && start[end..].starts_with("::") { start[..end].into() } else { "?".into() }
+fn crates(cost: &[Cost], packages: &[Package]) -> Vec<CrateSize> {
+    sbom::by_crate(cost)
+        .into_iter()
+        .map(|(id, code, data)| {
+            let package = packages.iter().find(|package| package.id() == id);
+            let (name, version) = match package {
+                Some(package) => (package.name.clone(), Some(package.version.clone())),
+                None => (id, None),
+            };
+            CrateSize { name, version, size: code + data }
+        })
+        .collect()
+}
+
+/// Where in the image the files stand that generated code includes.
+fn content(anatomy: &Anatomy<'_>, plan: &Plan, blobs: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<Content> {
+    let mut found = Vec::new();
+    for (path, bytes) in blobs.iter().filter(|(_, bytes)| bytes.len() >= SEARCHED) {
+        // blobs/NODE/NAME
+        let mut parts = path.iter().skip(1).map(|part| part.to_string_lossy().into_owned());
+        let field = parts.next().unwrap_or_default();
+        let node = plan.graph.node_weights().find(|node| rust_name::field(&node.id) == field);
+        let Some(node) = node else { continue };
+        let name = format!("{}: {}", node.id, parts.collect::<Vec<_>>().join("/"));
+        let place = anatomy.sections.iter().find_map(|section| {
+            let at = position(section.bytes?, bytes)?;
+            Some(section.range.start + at as u64)
+        });
+        if let Some(address) = place {
+            found.push(Content {
+                owner: node.component.name.clone(),
+                name,
+                address,
+                size: bytes.len() as u64,
+            });
+        }
+    }
+    found.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
+    found.dedup_by_key(|content| content.address);
+    found
+}
+
+/// Shorter content isn't looked for: it may stand anywhere.
+const SEARCHED: usize = 16;
+
+fn position(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    let (&first, _) = what.split_first()?;
+    let last = bytes.len().checked_sub(what.len())?;
+    (0..=last).find(|&at| bytes[at] == first && bytes[at..].starts_with(what))
 }
 
 fn nodes(plan: &Plan, sources: &SourceMap) -> Vec<NodeEntry> {
@@ -186,12 +264,19 @@ fn nodes(plan: &Plan, sources: &SourceMap) -> Vec<NodeEntry> {
 
 #[cfg(test)]
 mod tests {
-    use super::crate_of;
+    use super::*;
 
     #[test]
-    fn crates_of_symbols() {
-        assert_eq!(crate_of("_ZN4core3fmt9Formatter3pad17h0123456789abcdefE"), "core");
-        assert_eq!(crate_of("memcpy"), "?");
-        assert_eq!(crate_of(""), "?");
+    fn the_compiler_names_its_version() {
+        let producer = "clang LLVM (rustc version 1.95.0 (59807616e 2026-04-14))";
+        assert_eq!(rust_version(producer).as_deref(), Some("1.95.0"));
+        assert_eq!(rust_version("GNU AS"), None);
+    }
+
+    #[test]
+    fn bytes_are_found_in_bytes() {
+        assert_eq!(position(b"abcabd", b"abd"), Some(3));
+        assert_eq!(position(b"ab", b"abc"), None);
+        assert_eq!(position(b"ab", b""), None);
     }
 }
