@@ -10,6 +10,10 @@ use unik_catalogue::Target;
 use unik_dsl::plan::Plan;
 use unik_dsl::source::SourceMap;
 
+use crate::audit::anatomy::Anatomy;
+use crate::audit::known::known;
+use crate::audit::packages::{Package, read_metadata};
+use crate::audit::{self, instructions};
 use crate::cache::{self, Cache, Sources};
 use crate::cargo::{Cargo, Rustc};
 use crate::compile::{Build, Stopped};
@@ -17,7 +21,7 @@ use crate::expand::{Expansion, expand};
 use crate::foreign::Foreign;
 use crate::handlers::handlers;
 use crate::host::BakedSet;
-use crate::image::{self, Report};
+use crate::image::{self, Made, Report};
 use crate::layout::{Layout, Seed};
 use crate::manifest::Places;
 use crate::note::DeviceManifest;
@@ -178,7 +182,7 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
     progress(Progress::Checking);
     cache::write(&work.join(cache::STAMP), b"built\n")?;
     job.cache.prune(&lock, KEPT);
-    finish(job, &expansion, record.as_ref(), &work, made.executable).map(
+    finish(job, &expansion, record.as_ref(), &folder, &work, made.executable).map(
         |(image, twin, report, report_path)| Built {
             image,
             twin,
@@ -198,6 +202,7 @@ fn finish(
     job: &Job,
     expansion: &Expansion,
     record: Option<&Record>,
+    folder: &Path,
     work: &Path,
     executable: PathBuf,
 ) -> Result<Finished, Error> {
@@ -213,16 +218,61 @@ fn finish(
         let message = "it was linked by another script: remove the cache with `unikgen clean --all`";
         return Err(Error::Image { message: message.into() });
     }
-    let report = Report::of(&twin, job.plan, job.sources)?;
+    let packages = packages(job, folder)?;
+    let anatomy = Anatomy::of(&twin, &packages)?;
+    let made =
+        Made { plan: job.plan, sources: job.sources, packages: packages.clone(), blobs: &expansion.blobs };
+    let report = Report::of(&twin, &anatomy, made)?;
+    let wrong = wrong(job, &anatomy, &report)?;
     let json = report.to_json();
     image::set_report_hash(&mut twin, json.as_bytes())?;
     let stripped = image::strip(&twin)?;
     image::check(&stripped, &expansion.hash)?;
-    let paths = (work.join("image.elf"), work.join("image.twin.elf"), work.join("report.json"));
+    // What may not be deployed isn't put where what is deployed is taken from.
+    let place = if wrong.is_empty() { work.to_owned() } else { work.join("rejected") };
+    let paths = (place.join("image.elf"), place.join("image.twin.elf"), place.join("report.json"));
     cache::write_changed(&paths.0, &stripped)?;
     cache::write_changed(&paths.1, &twin)?;
     cache::write_changed(&paths.2, json.as_bytes())?;
+    if !wrong.is_empty() {
+        return Err(Error::Audit { findings: wrong, kept: paths.0 });
+    }
     Ok((paths.0, paths.1, Some(report), Some(paths.2)))
+}
+
+/// What of an image that was just linked would fail its audit: what isn't planned, and what
+/// ring 3 may not run.
+fn wrong(job: &Job, anatomy: &Anatomy, report: &Report) -> Result<Vec<String>, Error> {
+    let files = job.own.files()?;
+    let known = known(files.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice())));
+    let (_, instructions) = instructions::check(anatomy, &report.packages);
+    let checks = [instructions].into_iter().chain(audit::contents(anatomy, report, &known));
+    Ok(checks
+        .flat_map(|check| {
+            let code = check.rule.code();
+            check.findings.into_iter().map(move |finding| match finding.place {
+                Some((file, line)) => format!("  [{code}] {}: {file}:{line}", finding.message),
+                None => format!("  [{code}] {}", finding.message),
+            })
+        })
+        .collect())
+}
+
+/// What cargo built the image of the crate in `folder` from.
+fn packages(job: &Job, folder: &Path) -> Result<Vec<Package>, Error> {
+    let json = job.cargo.metadata(folder)?;
+    // As the remapping of the build names them: relative to where the compiler ran.
+    let own = own_name(job.own);
+    let named = |place: &Path| {
+        let inside = place.strip_prefix(folder).unwrap_or(place);
+        let inside = match inside.strip_prefix(&own).or_else(|_| inside.strip_prefix(".unik/src")) {
+            Ok(rest) => Path::new("unik").join(rest),
+            Err(_) => inside.to_owned(),
+        };
+        let path = inside.to_string_lossy().into_owned();
+        if path.is_empty() { ".".into() } else { path }
+    };
+    read_metadata(&json, &named)
 }
 
 /// Writes the generated crate into `folder`. `own` holds unik's own sources.
@@ -391,6 +441,7 @@ fn remaps(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
     // Where the library's sources are installed, rustc names them by their place there.
     let library = format!("/rustc/{}", rustc.commit);
     remaps.push((rustc.sysroot.join("lib/rustlib/src/rust"), &library));
+    remaps.extend(job.user.iter().map(|user| (user.folder.clone(), "/work/app")));
     remaps.into_iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
 }
 

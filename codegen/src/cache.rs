@@ -44,10 +44,18 @@ impl Sources {
     /// # Errors
     /// When a file can't be written.
     pub fn unpack(&self, folder: &Path) -> Result<(), Error> {
-        for (path, bytes) in (self.files)().map_err(|source| Error::Io { path: folder.into(), source })? {
+        for (path, bytes) in self.files()? {
             write(&folder.join(path), &bytes)?;
         }
         Ok(())
+    }
+
+    /// Their files: path, relative, and bytes.
+    ///
+    /// # Errors
+    /// When what the tool carries is damaged.
+    pub fn files(&self) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
+        (self.files)().map_err(|source| Error::Io { path: "unik's own sources".into(), source })
     }
 }
 

@@ -116,6 +116,22 @@ impl Cargo {
         Err(Error::Cargo { output: String::from_utf8_lossy(&output.stderr).into_owned() })
     }
 
+    /// What cargo says of the packages of the crate in `folder`, as the machine's image is
+    /// built from them: JSON. Nothing is fetched: a build came before.
+    pub(crate) fn metadata(&self, folder: &Path) -> Result<Vec<u8>, Error> {
+        let output = self
+            .command(folder)
+            .args(["metadata", "--format-version=1", "--quiet", "--offline", "--filter-platform", TRIPLE])
+            // What chooses the machine's dependencies.
+            .env("CARGO_ENCODED_RUSTFLAGS", "--cfg=unik_machine")
+            .output()
+            .map_err(|error| self.failed(error))?;
+        if !output.status.success() {
+            return Err(Error::Cargo { output: String::from_utf8_lossy(&output.stderr).trim_end().into() });
+        }
+        Ok(output.stdout)
+    }
+
     /// Puts the crate in `folder` into its lock file without changing the rest of it.
     pub(crate) fn settle_lock(&self, folder: &Path) -> Result<(), Error> {
         let mut command = self.command(folder);

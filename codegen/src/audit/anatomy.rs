@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::read::elf::SectionHeader as _;
 use object::{Object as _, ObjectSymbol as _, elf};
 
 use super::code::{self, Decoded, Reference};
@@ -71,7 +71,8 @@ impl<'a> Anatomy<'a> {
             }
             let name = elf.elf_section_table().section_name(endian, section).unwrap_or(b"?");
             let name = String::from_utf8_lossy(name).into_owned();
-            let end = address.checked_add(size).ok_or_else(|| super::bad(format!("section {name} has no end")))?;
+            let end =
+                address.checked_add(size).ok_or_else(|| super::bad(format!("section {name} has no end")))?;
             let bytes = match section.sh_type(endian) {
                 elf::SHT_NOBITS => None,
                 _ => Some(

@@ -32,9 +32,9 @@ pub fn contents_hash(file: &[u8]) -> Result<String, Error> {
         ];
         numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
         let end = start.checked_add(size).and_then(|end| usize::try_from(end).ok());
-        let bytes = end
-            .and_then(|end| file.get(start as usize..end))
-            .ok_or_else(|| super::bad(format!("the segment at {:#x} isn't whole", segment.p_vaddr(endian))))?;
+        let bytes = end.and_then(|end| file.get(start as usize..end)).ok_or_else(|| {
+            super::bad(format!("the segment at {:#x} isn't whole", segment.p_vaddr(endian)))
+        })?;
         let mut bytes = bytes.to_vec();
         if let Some(place) = &report {
             for at in place.clone() {
@@ -66,7 +66,10 @@ pub fn segments(file: &[u8]) -> Result<(Vec<String>, Vec<Finding>), Error> {
             continue;
         }
         if writable_code {
-            found.push(Finding::at(format!("the segment at {address:#x} is writable and executable"), address));
+            found.push(Finding::at(
+                format!("the segment at {address:#x} is writable and executable"),
+                address,
+            ));
         }
         let letter = |flag, letter| if flags.contains(flag) { letter } else { '-' };
         table.push(format!(

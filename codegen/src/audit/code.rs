@@ -107,9 +107,9 @@ impl Decoded {
                     instruction.ip_rel_memory_address()
                 }
                 OpKind::Memory if instruction.memory_displ_size() >= 4 => instruction.memory_displacement64(),
-                OpKind::Immediate32
-                | OpKind::Immediate64
-                | OpKind::Immediate32to64 => instruction.immediate(operand),
+                OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 => {
+                    instruction.immediate(operand)
+                }
                 _ => continue,
             };
             if inside(to) && !NO_ADDRESS.contains(&to) {
@@ -138,7 +138,9 @@ fn special(instruction: &Instruction) -> Option<SpecialKind> {
 }
 
 fn is_far(instruction: &Instruction) -> bool {
-    instruction.is_call_far_indirect() || instruction.is_jmp_far_indirect() || instruction.is_call_far()
+    instruction.is_call_far_indirect()
+        || instruction.is_jmp_far_indirect()
+        || instruction.is_call_far()
         || instruction.is_jmp_far()
 }
 
@@ -160,9 +162,11 @@ pub fn pointers(bytes: &[u8], address: u64, image: &[Range<u64>]) -> Vec<Referen
 mod tests {
     use super::*;
 
+    const IMAGE: Range<u64> = 0x1000..0x3000;
+
     fn decode(bytes: &[u8]) -> Decoded {
         let mut decoded = Decoded::default();
-        decoded.add(bytes, 0x1000, &[0x1000], &[0x1000..0x3000]);
+        decoded.add(bytes, 0x1000, &[0x1000], &[IMAGE]);
         decoded
     }
 
@@ -207,8 +211,8 @@ mod tests {
     fn references_are_those_into_the_image() {
         // lea rax, [rip + 0x10]; mov esi, 0x2000; call +0; mov eax, 0x110000; mov eax, 0x12345678
         let bytes = [
-            0x48, 0x8d, 0x05, 0x10, 0, 0, 0, 0xbe, 0, 0x20, 0, 0, 0xe8, 0, 0, 0, 0, 0xb8, 0, 0, 0x11, 0, 0xb8,
-            0x78, 0x56, 0x34, 0x12,
+            0x48, 0x8d, 0x05, 0x10, 0, 0, 0, 0xbe, 0, 0x20, 0, 0, 0xe8, 0, 0, 0, 0, 0xb8, 0, 0, 0x11, 0,
+            0xb8, 0x78, 0x56, 0x34, 0x12,
         ];
         let decoded = decode(&bytes);
         let to: Vec<u64> = decoded.references.iter().map(|reference| reference.to).collect();
@@ -230,7 +234,7 @@ mod tests {
         let mut bytes = vec![0; 4];
         bytes.extend(0x1008u64.to_le_bytes());
         bytes.extend(0x9000u64.to_le_bytes());
-        assert_eq!(pointers(&bytes, 0x2004, &[0x1000..0x3000]), [Reference { from: 0x2008, to: 0x1008 }]);
+        assert_eq!(pointers(&bytes, 0x2004, &[IMAGE]), [Reference { from: 0x2008, to: 0x1008 }]);
         assert!(pointers(&[1], 0x2001, &[]).is_empty());
     }
 }

@@ -36,7 +36,11 @@ pub fn by_graph(packages: &[Package], nodes: &[NodeEntry]) -> Vec<Finding> {
                 .collect();
             Finding::new(format!(
                 "cargo built the component `{component}` ({id}) into it, which the plan doesn't hold{}",
-                if users.is_empty() { String::new() } else { format!("; {} depends on it", users.join(", ")) }
+                if users.is_empty() {
+                    String::new()
+                } else {
+                    format!("; {} depends on it", users.join(", "))
+                }
             ))
         })
         .collect();
@@ -52,7 +56,12 @@ pub fn by_graph(packages: &[Package], nodes: &[NodeEntry]) -> Vec<Finding> {
 /// By the line tables: no line of a component that the plan doesn't hold, and none of a source
 /// file that belongs to no package of the build.
 #[must_use]
-pub fn by_lines(anatomy: &Anatomy<'_>, packages: &[Package], nodes: &[NodeEntry], known: &[Known]) -> Vec<Finding> {
+pub fn by_lines(
+    anatomy: &Anatomy<'_>,
+    packages: &[Package],
+    nodes: &[NodeEntry],
+    known: &[Known],
+) -> Vec<Finding> {
     let planned = planned(nodes);
     // File → bytes, and the first line that was met.
     let mut wrong: BTreeMap<usize, (u64, u32, u64)> = BTreeMap::new();
@@ -67,8 +76,13 @@ pub fn by_lines(anatomy: &Anatomy<'_>, packages: &[Package], nodes: &[NodeEntry]
     }
     let mut found = Vec::new();
     for (file, (size, line, address)) in wrong {
-        let (Some((of, _)), Some(path)) = (anatomy.origins.get(file), anatomy.lines.files.get(file)) else { continue };
-        let by_folder = known.iter().find(|known| path.starts_with(&known.folder)).map(|known| &known.component);
+        let (Some((of, _)), Some(path)) = (anatomy.origins.get(file), anatomy.lines.files.get(file)) else {
+            continue;
+        };
+        let by_folder = known
+            .iter()
+            .find(|known| path.strip_prefix("unik/").is_some_and(|path| path.starts_with(&known.folder)))
+            .map(|known| &known.component);
         let of_package = match of {
             SourceOf::Package(at) => packages.get(*at).and_then(|package| package.component.as_ref()),
             _ => None,
@@ -92,7 +106,12 @@ pub fn by_lines(anatomy: &Anatomy<'_>, packages: &[Package], nodes: &[NodeEntry]
 /// By texts and numbers: none that give away a component that the plan doesn't hold. Files and
 /// other content of the `.unik` file may say what they like.
 #[must_use]
-pub fn by_texts(anatomy: &Anatomy<'_>, nodes: &[NodeEntry], known: &[Known], content: &[Content]) -> Vec<Finding> {
+pub fn by_texts(
+    anatomy: &Anatomy<'_>,
+    nodes: &[NodeEntry],
+    known: &[Known],
+    content: &[Content],
+) -> Vec<Finding> {
     let planned = planned(nodes);
     let content: Vec<Range<u64>> =
         content.iter().map(|content| content.address..content.address.saturating_add(content.size)).collect();

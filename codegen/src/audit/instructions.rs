@@ -43,7 +43,8 @@ pub fn check(anatomy: &Anatomy<'_>, packages: &[Package]) -> (Gate, Check) {
     let in_gate = |address: u64| {
         anatomy.section(address).is_some_and(|section| section.code && section.name.starts_with(".gate"))
     };
-    for section in anatomy.sections.iter().filter(|section| section.code && section.name.starts_with(".gate")) {
+    for section in anatomy.sections.iter().filter(|section| section.code && section.name.starts_with(".gate"))
+    {
         gate.bytes += section.range.end - section.range.start;
     }
     gate.places = anatomy
@@ -77,9 +78,11 @@ pub fn check(anatomy: &Anatomy<'_>, packages: &[Package]) -> (Gate, Check) {
                     SpecialKind::Privileged => format!("`{name}` stands outside the gate"),
                     _ => "the bytes are no instruction".into(),
                 };
-                let place = anatomy.lines.at(address).and_then(|span| span.frames.first()).and_then(|frame| {
-                    Some((anatomy.lines.files.get(frame.file)?.clone(), frame.line)).filter(|(file, _)| !file.is_empty())
-                });
+                let place =
+                    anatomy.lines.at(address).and_then(|span| span.frames.first()).and_then(|frame| {
+                        Some((anatomy.lines.files.get(frame.file)?.clone(), frame.line))
+                            .filter(|(file, _)| !file.is_empty())
+                    });
                 found.push(Finding {
                     message: format!("{what}: {}", anatomy.place(address)),
                     place,
@@ -89,10 +92,8 @@ pub fn check(anatomy: &Anatomy<'_>, packages: &[Package]) -> (Gate, Check) {
         }
     }
     gate.ports = ports.into_iter().collect();
-    let summary = format!(
-        "{} instructions decoded; {} bytes of gate",
-        anatomy.decoded.instructions, gate.bytes
-    );
+    let summary =
+        format!("{} instructions decoded; {} bytes of gate", anatomy.decoded.instructions, gate.bytes);
     (gate, super::check(Rule::Instructions, Ok((summary, found))))
 }
 

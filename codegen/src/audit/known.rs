@@ -17,7 +17,7 @@ pub struct Known {
     pub component: String,
     /// Its package.
     pub package: String,
-    /// The folder of its sources, as panics name it.
+    /// The folder of its sources, in unik's own.
     pub folder: String,
     /// Texts that only it has.
     pub texts: BTreeSet<String>,
@@ -35,7 +35,7 @@ pub fn known<'a>(files: impl IntoIterator<Item = (&'a Path, &'a [u8])>) -> Vec<K
         .into_iter()
         .filter_map(|(path, bytes)| Some((path, std::str::from_utf8(bytes).ok()?)))
         .collect();
-    let mut crates: Vec<(&Path, Option<(String, String)>, Literals)> = files
+    let mut crates: Vec<Crate<'_>> = files
         .iter()
         .filter(|(path, _)| path.file_name().is_some_and(|name| name == "Cargo.toml"))
         .filter_map(|(path, text)| {
@@ -43,7 +43,8 @@ pub fn known<'a>(files: impl IntoIterator<Item = (&'a Path, &'a [u8])>) -> Vec<K
             let package = table.get("package")?.as_table()?;
             let name = package.get("name")?.as_str()?.to_string();
             let unik = package.get("metadata").and_then(|metadata| metadata.get("unik"));
-            let is_own = |unik: &toml::Value| unik.get("kind").and_then(toml::Value::as_str) != Some("appliance");
+            let is_own =
+                |unik: &toml::Value| unik.get("kind").and_then(toml::Value::as_str) != Some("appliance");
             let component = unik
                 .filter(|unik| is_own(unik))
                 .and_then(|unik| Some((unik.get("name")?.as_str()?.to_string(), name.clone())));
@@ -55,9 +56,11 @@ pub fn known<'a>(files: impl IntoIterator<Item = (&'a Path, &'a [u8])>) -> Vec<K
             continue;
         }
         let of = crates.iter_mut().filter(|(folder, _, _)| path.starts_with(folder));
-        let Some((folder, _, literals)) = of.max_by_key(|(folder, _, _)| folder.as_os_str().len()) else { continue };
+        let Some((folder, _, literals)) = of.max_by_key(|(folder, _, _)| folder.as_os_str().len()) else {
+            continue;
+        };
         // Host halves, tests and benches aren't linked; they may say what the guest says.
-        if path.strip_prefix(&*folder).is_ok_and(|inside| inside.starts_with("src"))
+        if path.strip_prefix(*folder).is_ok_and(|inside| inside.starts_with("src"))
             && let Ok(file) = syn::parse_file(text)
         {
             literals.visit_file(&file);
@@ -67,11 +70,12 @@ pub fn known<'a>(files: impl IntoIterator<Item = (&'a Path, &'a [u8])>) -> Vec<K
     for (at, (folder, component, literals)) in crates.iter().enumerate() {
         let Some((component, package)) = component else { continue };
         let others = || crates.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, (_, _, of))| of);
-        let is_own = |text: &&String| !others().any(|other| other.texts.iter().any(|t| t.contains(text.as_str())));
+        let is_own =
+            |text: &&String| !others().any(|other| other.texts.iter().any(|t| t.contains(text.as_str())));
         found.push(Known {
             component: component.clone(),
             package: package.clone(),
-            folder: format!("unik/{}/", folder.display()),
+            folder: format!("{}/src/", folder.display()),
             texts: literals.texts.iter().filter(is_own).cloned().collect(),
             numbers: literals
                 .numbers
@@ -83,6 +87,9 @@ pub fn known<'a>(files: impl IntoIterator<Item = (&'a Path, &'a [u8])>) -> Vec<K
     }
     found
 }
+
+/// A folder; the component and the package, if it is one; what its sources say.
+type Crate<'a> = (&'a Path, Option<(String, String)>, Literals);
 
 /// The literals of a crate's sources, without those of its tests and documentation.
 #[derive(Default)]
@@ -162,7 +169,8 @@ impl<'ast> Visit<'ast> for Literals {
 mod tests {
     use super::*;
 
-    const MANIFEST: &str = "[package]\nname = \"unik-NAME\"\n[package.metadata.unik]\nname = \"NAME\"\nkind = \"device\"\n";
+    const MANIFEST: &str =
+        "[package]\nname = \"unik-NAME\"\n[package.metadata.unik]\nname = \"NAME\"\nkind = \"device\"\n";
 
     #[test]
     fn what_only_one_component_says_gives_it_away() {
@@ -183,7 +191,7 @@ mod tests {
         ];
         let known = known(files);
         assert_eq!(known.len(), 2);
-        assert_eq!((known[0].component.as_str(), known[0].folder.as_str()), ("one", "unik/device-lib/one/"));
+        assert_eq!((known[0].component.as_str(), known[0].folder.as_str()), ("one", "device-lib/one/src/"));
         assert_eq!(known[0].texts.iter().collect::<Vec<_>>(), [" and this too", "only one says "]);
         assert_eq!(known[0].numbers.iter().collect::<Vec<_>>(), [&0x1af4_1041]);
         assert!(known[1].texts.is_empty() && known[1].numbers.is_empty());

@@ -278,7 +278,9 @@ impl<'a, 'b> Laying<'a, 'b> {
             let end = functions.get(next).map_or(range.end, |next| next.range.start.min(range.end));
             let part = range.start..end;
             let bytes = section.bytes.and_then(|bytes| {
-                bytes.get((part.start - section.range.start) as usize..(part.end - section.range.start) as usize)
+                bytes.get(
+                    (part.start - section.range.start) as usize..(part.end - section.range.start) as usize,
+                )
             });
             let filled = bytes.is_some_and(|bytes| bytes.iter().all(|&byte| byte == 0xcc || byte == 0));
             match self.anatomy.function(part.start) {
@@ -315,7 +317,9 @@ impl<'a, 'b> Laying<'a, 'b> {
             let whole = match section.name.as_str() {
                 ".stacks" => Some((self.runtime, "stacks")),
                 name if name.starts_with(".gate") => Some((self.runtime, "the gate")),
-                name if name.starts_with(".note") => Some((self.owner.first().copied().flatten().unwrap_or(self.runtime), "notes")),
+                name if name.starts_with(".note") => {
+                    Some((self.owner.first().copied().flatten().unwrap_or(self.runtime), "notes"))
+                }
                 _ => None,
             };
             if let Some((owners, module)) = whole {
@@ -331,7 +335,8 @@ impl<'a, 'b> Laying<'a, 'b> {
                 let start = content.address.max(at);
                 let end = content.address.saturating_add(content.size).min(section.range.end);
                 self.objects_in(at..start, column);
-                let owners = self.names.iter().position(|name| *name == content.owner).map(|at| 1 << at.min(127));
+                let owners =
+                    self.names.iter().position(|name| *name == content.owner).map(|at| 1 << at.min(127));
                 let owners = owners.unwrap_or(self.runtime);
                 self.add(owners, CONTENT.into(), content.name.clone(), column, end.saturating_sub(start));
                 at = at.max(end);

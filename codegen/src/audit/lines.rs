@@ -8,6 +8,7 @@ use addr2line::gimli;
 use object::{Object as _, ObjectSection as _};
 
 use super::bad;
+use super::packages::inside;
 use crate::Error;
 use crate::image::Elf;
 
@@ -16,7 +17,7 @@ type Slice<'a> = gimli::EndianSlice<'a, gimli::LittleEndian>;
 /// What the line tables say of an image's code.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
-    /// The source files, as they are named.
+    /// The source files, as seen from the crate that the image was built from.
     pub files: Vec<String>,
     /// The names of functions.
     pub functions: Vec<String>,
@@ -91,7 +92,7 @@ impl Lines {
                 }
             }
         }
-        lines.files = files.names;
+        lines.files = files.names.iter().map(|file| inside(file)).collect();
         lines.functions = functions.names;
         Ok(lines)
     }

@@ -7,6 +7,7 @@
 //! | [`lines`] | which source lines code comes from, through inlined functions |
 //! | [`anatomy`] | all of these of one image, read once |
 //! | [`lay`](mod@lay) | bytes → crates → components |
+//! | [`bill`] | the cost, added up |
 //! | [`known`] | what gives a component away |
 //! | [`contents`] | contents = plan, by three kinds of evidence |
 //! | [`instructions`] | what ring 3 may not run; the gate |
@@ -18,6 +19,7 @@
 //! which must be equal to it, section by section.
 
 pub mod anatomy;
+pub mod bill;
 pub mod binary;
 pub mod code;
 pub mod contents;
@@ -229,8 +231,7 @@ pub fn audit(evidence: &Evidence<'_>) -> Result<Audit, Error> {
         None => missing(Rule::Report, "there is no report of it here"),
         Some(bytes) => check(
             Rule::Report,
-            bound(bytes, &named)
-                .map(|_| ("the image holds its SHA-256".into(), Vec::new())),
+            bound(bytes, &named).map(|_| ("the image holds its SHA-256".into(), Vec::new())),
         ),
     });
     checks.push(match report {
@@ -244,10 +245,8 @@ pub fn audit(evidence: &Evidence<'_>) -> Result<Audit, Error> {
             binary::twin(image, twin).map(|(count, found)| (format!("{count} sections"), found)),
         ),
     });
-    checks.push(check(
-        Rule::Segments,
-        binary::segments(image).map(|(table, found)| (table.join(", "), found)),
-    ));
+    checks
+        .push(check(Rule::Segments, binary::segments(image).map(|(table, found)| (table.join(", "), found))));
     checks.push(check(
         Rule::Linking,
         binary::linking(image, evidence.twin)
@@ -285,7 +284,11 @@ pub fn contents(anatomy: &Anatomy<'_>, report: &Report, known: &[Known]) -> [Che
     let texts = contents::by_texts(anatomy, nodes, known, content);
     let others = known.iter().filter(|known| !nodes.iter().any(|node| node.component == known.component));
     [
-        (Rule::Graph, format!("{} packages, {components} component{plural}, all planned", packages.len()), graph),
+        (
+            Rule::Graph,
+            format!("{} packages, {components} component{plural}, all planned", packages.len()),
+            graph,
+        ),
         (Rule::Lines, format!("{} source files", anatomy.lines.files.len()), lines),
         (Rule::Texts, format!("nothing of the {} other components that there are", others.count()), texts),
     ]
@@ -307,7 +310,11 @@ fn bytes(image: &[u8], report: &Report) -> Result<(String, Vec<Finding>), Error>
     if hash != report.contents {
         found.push(Finding::new(format!(
             "what is loaded has the SHA-256 {hash}, and was built with {}",
-            if report.contents.is_empty() { "none: its report is of an older unikgen" } else { &report.contents }
+            if report.contents.is_empty() {
+                "none: its report is of an older unikgen"
+            } else {
+                &report.contents
+            }
         )));
     }
     Ok((format!("SHA-256 {hash} of what is loaded, plan {}", cache::hex(&plan[..6])), found))

@@ -119,10 +119,29 @@ pub fn read_metadata(json: &[u8], named: &dyn Fn(&Path) -> String) -> Result<Vec
     Ok(found)
 }
 
-/// Which package a source file is of, and the file inside that package: `src/wire/tcp.rs`.
+/// A path of a line table, as seen from the crate that the image was built from: what the
+/// build called `/work/unik-web-0123/unik/runtime/src/lib.rs` is `unik/runtime/src/lib.rs`.
+/// The first image that needed a crate gave the folder its name.
+#[must_use]
+pub fn inside(path: &str) -> String {
+    let inside =
+        path.strip_prefix(WORK).and_then(|rest| rest.split_once('/')).map_or(path, |(_, inside)| inside);
+    // What a crate of the user's own calls unik's sources.
+    match inside.strip_prefix(".unik/src/") {
+        Some(rest) => format!("unik/{rest}"),
+        None => inside.into(),
+    }
+}
+
+/// Where crates are built, as line tables name it: the build maps its folders to this.
+const WORK: &str = "/work/";
+
+/// Which package a source file is of, by its [`inside`] path, and the file in that package:
+/// `src/wire/tcp.rs`.
 #[must_use]
 pub fn source_of(path: &str, packages: &[Package]) -> (SourceOf, String) {
     if let Some((_, rest)) = path.split_once("/library/").filter(|_| path.starts_with("/rustc/")) {
+        // library/core/src/../../stdarch/crates/core_arch/src/x86/sse2.rs is compiled into core.
         let (name, module) = rest.split_once('/').unwrap_or((rest, ""));
         return (SourceOf::Library(name.into()), module.into());
     }
@@ -130,7 +149,7 @@ pub fn source_of(path: &str, packages: &[Package]) -> (SourceOf, String) {
     let of_folder = packages
         .iter()
         .enumerate()
-        .filter(|(_, package)| !package.folder.is_empty())
+        .filter(|(_, package)| !package.folder.is_empty() && package.folder != ".")
         .filter_map(|(at, package)| Some((at, path.strip_prefix(&package.folder)?.strip_prefix('/')?)))
         .min_by_key(|(_, module)| module.len());
     if let Some((at, module)) = of_folder {
@@ -156,13 +175,23 @@ pub fn source_of(path: &str, packages: &[Package]) -> (SourceOf, String) {
             None => {
                 let (name, _) = split_version(folder);
                 let known = ["compiler_builtins", "hashbrown", "memchr", "libm", "cfg-if"].contains(&name);
-                let of =
-                    if known || vendored.is_some() { SourceOf::Library(name.into()) } else { SourceOf::Unknown };
+                let of = if known || vendored.is_some() {
+                    SourceOf::Library(name.into())
+                } else {
+                    SourceOf::Unknown
+                };
                 (of, module.into())
             }
         };
     }
-    (SourceOf::Unknown, path.into())
+    // The image's own crate, which stands around all others.
+    match packages.first() {
+        Some(own) if own.folder == "." && !path.is_empty() && !path.starts_with(['/', '<']) => {
+            let other = ["unik/", "crates/"].iter().any(|folder| path.starts_with(folder));
+            (if other { SourceOf::Unknown } else { SourceOf::Package(0) }, path.into())
+        }
+        _ => (SourceOf::Unknown, path.into()),
+    }
 }
 
 /// `smoltcp-0.14.0` → its name and version.
@@ -233,7 +262,7 @@ mod tests {
             ..Package::default()
         };
         let packages = [
-            package("unik-web-1", "0.0.0", "/work/unik-web-1"),
+            package("unik-web-1", "0.0.0", "."),
             package("smoltcp", "0.14.0", ""),
             package("unik-ip", "0.1.0", "unik/device-lib/ip"),
             package("inner", "1.0.0", "unik/device-lib/ip/inner"),
@@ -248,9 +277,13 @@ mod tests {
         assert_eq!(of("unik/device-lib/ip/src/lib.rs"), (SourceOf::Package(2), "src/lib.rs".into()));
         assert_eq!(of("unik/device-lib/ip/inner/src/lib.rs").0, SourceOf::Package(3));
         assert_eq!(of("unik/device-lib/ip2/src/lib.rs").0, SourceOf::Unknown);
-        assert_eq!(of("/work/unik-web-1/src/main.rs").0, SourceOf::Package(0));
+        assert_eq!(of("src/main.rs"), (SourceOf::Package(0), "src/main.rs".into()));
+        assert_eq!(of("/home/someone/else.rs").0, SourceOf::Unknown);
         assert_eq!(of("/rustc/5980/library/core/src/str/mod.rs").0, SourceOf::Library("core".into()));
         assert_eq!(of("").0, SourceOf::Unknown);
+        assert_eq!(inside("/work/unik-web-1/unik/runtime/src/lib.rs"), "unik/runtime/src/lib.rs");
+        assert_eq!(inside("/work/app/.unik/src/runtime/src/lib.rs"), "unik/runtime/src/lib.rs");
+        assert_eq!(inside("/rustc/1/library/core/src/lib.rs"), "/rustc/1/library/core/src/lib.rs");
         assert_eq!(split_version("ppv-lite86-0.2.21"), ("ppv-lite86", "0.2.21"));
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::lay::{CONTENT, Cost, PADDING};
+use super::lay::{CONTENT, PADDING};
 use super::packages::Package;
 use crate::cache;
 use crate::image::Report;
@@ -24,7 +24,8 @@ pub fn sbom(image: &[u8], report: &Report) -> Value {
         *data += cost.data;
     }
     bytes.retain(|_, [code, data]| *code + *data > 0);
-    let of: BTreeMap<String, &Package> = report.packages.iter().map(|package| (package.id(), package)).collect();
+    let of: BTreeMap<String, &Package> =
+        report.packages.iter().map(|package| (package.id(), package)).collect();
     let components: Vec<Value> = bytes
         .iter()
         .map(|(id, [code, data])| match of.get(*id) {
@@ -116,22 +117,4 @@ fn sizes(code: u64, data: u64) -> Value {
 fn reference(package: &Package) -> String {
     // `+` of a version's build part is escaped (purl specification).
     format!("pkg:cargo/{}@{}", package.name, package.version.replace('+', "%2B"))
-}
-
-/// The bytes of each crate with any, largest first: crate, code, data.
-#[must_use]
-pub fn by_crate(cost: &[Cost]) -> Vec<(String, u64, u64)> {
-    let mut bytes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    for cost in cost {
-        let entry = bytes.entry(&cost.package).or_default();
-        entry.0 += cost.code;
-        entry.1 += cost.data;
-    }
-    let mut rows: Vec<(String, u64, u64)> = bytes
-        .into_iter()
-        .filter(|(_, (code, data))| code + data > 0)
-        .map(|(name, (code, data))| (name.to_string(), code, data))
-        .collect();
-    rows.sort_by(|a, b| (b.1 + b.2, &a.0).cmp(&(a.1 + a.2, &b.0)));
-    rows
 }

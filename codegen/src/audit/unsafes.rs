@@ -197,7 +197,7 @@ impl<'ast> Visit<'ast> for Scan<'_> {
 
 impl Scan<'_> {
     fn function(&mut self, signature: &syn::Signature, body: Span, visit: impl FnOnce(&mut Self)) {
-        if let Some(word) = &signature.unsafety {
+        if let syn::Safety::Unsafe(word) = &signature.safety {
             let whole = word.span().join(body).unwrap_or(body);
             self.inside.push(signature.ident.to_string());
             self.add(UnsafeKind::Function, word.span(), whole);

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::audit::anatomy::Anatomy;
 use crate::audit::packages::Package;
 use crate::audit::unsafes::{self, Unsafe};
-use crate::audit::{Content, Cost, binary, lay, sbom};
+use crate::audit::{Content, Cost, bill, binary, lay};
 use crate::note::DeviceManifest;
 use crate::record::Record;
 
@@ -177,15 +177,16 @@ fn rust_version(producer: &str) -> Option<String> {
 }
 
 fn crates(cost: &[Cost], packages: &[Package]) -> Vec<CrateSize> {
-    sbom::by_crate(cost)
+    bill::by_crate(cost)
         .into_iter()
-        .map(|(id, code, data)| {
+        .filter(|(_, bytes)| bytes.in_file() > 0)
+        .map(|(id, bytes)| {
             let package = packages.iter().find(|package| package.id() == id);
             let (name, version) = match package {
                 Some(package) => (package.name.clone(), Some(package.version.clone())),
                 None => (id, None),
             };
-            CrateSize { name, version, size: code + data }
+            CrateSize { name, version, size: bytes.in_file() }
         })
         .collect()
 }
