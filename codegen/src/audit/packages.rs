@@ -187,7 +187,7 @@ pub fn source_of(path: &str, packages: &[Package]) -> (SourceOf, String) {
     // The image's own crate, which stands around all others.
     match packages.first() {
         Some(own) if own.folder == "." && !path.is_empty() && !path.starts_with(['/', '<']) => {
-            let other = ["unik/", "crates/"].iter().any(|folder| path.starts_with(folder));
+            let other = ["unik/", "crates-"].iter().any(|folder| path.starts_with(folder));
             (if other { SourceOf::Unknown } else { SourceOf::Package(0) }, path.into())
         }
         _ => (SourceOf::Unknown, path.into()),

@@ -315,12 +315,18 @@ fn is_program(file: &[u8]) -> bool {
 
 /// The report of an image: beside it, or in the cache; only if it is bound to it by its hash.
 fn report_of(path: &Path, file: &[u8]) -> Option<Report> {
+    serde_json::from_slice(&report_text(path, file)?).ok()
+}
+
+/// The bytes of the report of an image: beside it, or in the cache; only if they are bound to
+/// it by their hash.
+pub fn report_text(path: &Path, file: &[u8]) -> Option<Vec<u8>> {
     let beside = [path.with_extension("report.json"), path.with_file_name("report.json")];
     let cached = works().into_iter().map(|work| work.join("report.json"));
     beside.into_iter().chain(cached).find_map(|candidate| {
         let text = std::fs::read(candidate).ok()?;
         image::is_report_of(&text, file).ok().filter(|is| *is)?;
-        serde_json::from_slice(&text).ok()
+        Some(text)
     })
 }
 

@@ -155,6 +155,21 @@ Examples:
 
 {}", exit::TABLE))]
     Run(Run),
+    /// Prove what an image holds and may do, and say what isn't proven
+    #[command(after_help = format!("\
+Reads the image, its report (bound to it by hash) and its unstripped twin, which `unikgen build` \
+keeps in the cache. Passed means: the contents are the plan's, by three kinds of evidence; no memory is \
+writable and executable; no privileged instruction stands outside the gate; nothing is left to link.
+
+Examples:
+  unikgen audit                     builds the file of this folder, and audits its image
+  unikgen audit site.img
+  unikgen audit site.img --unsafe   the unsafe code that is linked in, with the reasons for it
+  unikgen audit site.img --sbom site.cdx.json
+  unikgen audit site.img --format sarif > audit.sarif
+
+{}", exit::TABLE))]
+    Audit(Audit),
     /// Draw the plan: what is in the image and who needs whom
     #[command(after_help = "\
 Examples:
@@ -500,6 +515,35 @@ pub enum Machine {
     MicrovmPcie,
     /// A PC with firmware and devices on PCI Express; boots slowly
     Q35,
+}
+
+/// `unikgen audit`
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// An image; or a .unik file, a folder with one, a crate: then it is built
+    #[arg(value_name = "IMAGE|FILE", value_hint = ValueHint::AnyPath)]
+    pub file: Option<PathBuf>,
+    /// How the outcome is written
+    #[arg(long, default_value = "human")]
+    pub format: Format,
+    /// List the unsafe code that is linked in, with the reasons for it, instead
+    #[arg(long = "unsafe")]
+    pub unsafes: bool,
+    /// Write the bill of materials there: CycloneDX 1.5, the crates that have bytes in the image
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub sbom: Option<PathBuf>,
+    /// Take this report instead of the one beside the image or in the cache
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+    /// Take this twin instead of the one in the cache
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub twin: Option<PathBuf>,
+    /// How the file is to be read.
+    #[command(flatten)]
+    pub parameters: Parameters,
+    /// How cargo is driven.
+    #[command(flatten)]
+    pub cargo: Cargo,
 }
 
 /// `unikgen graph`

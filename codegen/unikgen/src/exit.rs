@@ -12,6 +12,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The environment lacks something: a linker, a monitor, a free port.
 pub const ENVIRONMENT: u8 = 3;
+/// An image that doesn't pass its audit, or that differs in what it may do.
+pub const AUDIT: u8 = 4;
 
 /// The table of exit codes, as the help and the man page have it.
 pub const TABLE: &str = "\
@@ -20,6 +22,7 @@ Exit codes:
   1    diagnostics with errors, a failed build, or a failed service in `run`
   2    the command line makes no sense
   3    this machine lacks something: a linker, a monitor, a free port; see `unikgen doctor`
+  4    from `audit`: something isn't proven of the image, or is wrong with it
   101  from `run`: the appliance panicked
   102  from `run`: the appliance met a processor exception
   130  ended by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP";

@@ -6,6 +6,7 @@
 //! | [`command`] | the subcommands, one file each |
 //! | [`appliance`] | from a FILE argument to a checked plan |
 //! | [`backend`] | what the command asks of the generator |
+//! | [`proof`] | an image with its report and its twin |
 //! | [`monitor`] | what runs an image: QEMU, or the host itself |
 //! | [`publish`], [`holder`], [`console`], [`crash`] | the appliance's ports and console, here |
 //! | [`graph`] | drawings of a plan |
@@ -22,6 +23,7 @@ mod exit;
 mod graph;
 mod holder;
 mod monitor;
+mod proof;
 mod publish;
 mod stop;
 mod ui;

@@ -142,7 +142,11 @@ pub fn lines(share: &bill::Share) -> String {
             let implied = if line.implies.is_some() { ", implied" } else { "" };
             format!("{} │ {}{implied}", line.place, line.text.trim_end_matches('{').trim())
         }
-        several => several.iter().map(|line| line.place.as_str()).collect::<Vec<_>>().join(", "),
+        several => {
+            let mut places: Vec<&str> = several.iter().map(|line| line.place.as_str()).collect();
+            places.dedup();
+            places.join(", ")
+        }
     }
 }
 

@@ -128,7 +128,13 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
         .manifest
         .devices
         .iter()
-        .map(|device| if device.name == device.component { device.name.clone() } else { format!("{} ({})", device.name, device.component) })
+        .map(|device| {
+            if device.name == device.component {
+                device.name.clone()
+            } else {
+                format!("{} ({})", device.name, device.component)
+            }
+        })
         .collect();
     line("devices", devices.join(", "));
     let listens: Vec<String> = report
@@ -140,7 +146,10 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
     line("ports", listens.join(", "));
     if let Some(gate) = gate {
         let calls: Vec<&str> = gate.calls.iter().map(|(name, _)| name.as_str()).collect();
-        line("gate", format!("{} bytes of ring 0, boot included; entered from {}", gate.bytes, calls.join(", ")));
+        line(
+            "gate",
+            format!("{} bytes of ring 0, boot included; entered from {}", gate.bytes, calls.join(", ")),
+        );
     }
     let reasons = report.unsafes.iter().filter(|found| found.reason.is_none()).count();
     line(
@@ -148,16 +157,29 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
         format!(
             "{} pieces in {} crates, {reasons} of them without a reason (--unsafe lists them)",
             report.unsafes.len(),
-            report.unsafes.iter().map(|found| &found.package).collect::<std::collections::BTreeSet<_>>().len()
+            report
+                .unsafes
+                .iter()
+                .map(|found| &found.package)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len()
         ),
     );
     let crates = report.crates.iter().filter(|entry| entry.version.is_some()).count();
-    line("crates", format!("{crates} with bytes in the image, of {} that cargo built (--sbom FILE)", report.packages.len()));
+    line(
+        "crates",
+        format!(
+            "{crates} with bytes in the image, of {} that cargo built (--sbom FILE)",
+            report.packages.len()
+        ),
+    );
 }
 
 /// The `unsafe` in the image, with its reasons.
 fn unsafes(audit: &Audit, paint: Paint) -> String {
-    let Some(report) = &audit.report else { return "the report isn't here: what is unsafe isn't known\n".into() };
+    let Some(report) = &audit.report else {
+        return "the report isn't here: what is unsafe isn't known\n".into();
+    };
     let mut text = String::new();
     let mut package = "";
     for found in &report.unsafes {
@@ -244,8 +266,14 @@ fn as_sarif(audit: &Audit, image: &Image) -> Value {
     let results: Vec<Value> = audit
         .open()
         .flat_map(|check| {
-            let unknown = (check.status == Status::Unknown)
-                .then(|| result(check, &format!("not known whether {}: {}", check.rule.title(), check.summary), None, None));
+            let unknown = (check.status == Status::Unknown).then(|| {
+                result(
+                    check,
+                    &format!("not known whether {}: {}", check.rule.title(), check.summary),
+                    None,
+                    None,
+                )
+            });
             let found = check
                 .findings
                 .iter()

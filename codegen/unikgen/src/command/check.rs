@@ -153,7 +153,7 @@ fn position(place: Place, sources: &SourceMap) -> Value {
 }
 
 /// A path as a URI reference (RFC 3986): what isn't unreserved is escaped.
-fn uri(path: &str) -> String {
+pub(super) fn uri(path: &str) -> String {
     let mut uri = if path.starts_with('/') { String::from("file://") } else { String::new() };
     for byte in path.bytes() {
         match byte {

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod audit;
 pub mod build;
 pub mod check;
 pub mod clean;
@@ -33,6 +34,7 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::New(args) => new::new(&args, ui),
         Command::Init(args) => new::init(&args, ui),
         Command::Doctor => doctor::run(ui),
+        Command::Audit(args) => audit::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),
         Command::Build(args) => build::run(&args, ui),
         Command::Verify(args) => verify::run(&args, ui),
