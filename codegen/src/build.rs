@@ -11,6 +11,7 @@ use unik_dsl::plan::Plan;
 use unik_dsl::source::SourceMap;
 
 use crate::audit::anatomy::Anatomy;
+use crate::audit::gate::{self, Entry};
 use crate::audit::known::known;
 use crate::audit::packages::{Package, read_metadata};
 use crate::audit::{self, instructions};
@@ -223,7 +224,7 @@ fn finish(
     let made =
         Made { plan: job.plan, sources: job.sources, packages: packages.clone(), blobs: &expansion.blobs };
     let report = Report::of(&twin, &anatomy, made)?;
-    let wrong = wrong(job, &anatomy, &report)?;
+    let wrong = wrong(job, &anatomy, &report, gate::entries(&twin)?)?;
     let json = report.to_json();
     image::set_report_hash(&mut twin, json.as_bytes())?;
     let stripped = image::strip(&twin)?;
@@ -242,10 +243,10 @@ fn finish(
 
 /// What of an image that was just linked would fail its audit: what isn't planned, and what
 /// ring 3 may not run.
-fn wrong(job: &Job, anatomy: &Anatomy, report: &Report) -> Result<Vec<String>, Error> {
+fn wrong(job: &Job, anatomy: &Anatomy, report: &Report, entries: Vec<Entry>) -> Result<Vec<String>, Error> {
     let files = job.own.files()?;
     let known = known(files.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice())));
-    let (_, instructions) = instructions::check(anatomy, &report.packages);
+    let (_, instructions) = instructions::check(anatomy, &report.packages, entries);
     let checks = [instructions].into_iter().chain(audit::contents(anatomy, report, &known));
     Ok(checks
         .flat_map(|check| {

@@ -121,7 +121,8 @@ impl Decoded {
     }
 }
 
-fn special(instruction: &Instruction) -> Option<SpecialKind> {
+/// What is special about an instruction, if something is.
+pub(super) fn special(instruction: &Instruction) -> Option<SpecialKind> {
     use Mnemonic::*;
     match instruction.mnemonic() {
         INVALID => Some(SpecialKind::Undecodable),

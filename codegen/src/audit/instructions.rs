@@ -2,99 +2,103 @@
 //!
 //! All code outside the gate runs in ring 3 for the image's whole life. There a privileged
 //! instruction would only end the image; but there is no use for one, so each is a finding.
-//! Port I/O stands in one file of the runtime; what of it works after the seal is up to the
+//! Port I/O stands in two files of the runtime; what of it works after the seal is up to the
 //! I/O bitmap, which leaves the ports of the console and of the exit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
-use serde::Serialize;
-
-use super::anatomy::Anatomy;
+use super::anatomy::{Anatomy, Section};
 use super::code::SpecialKind;
+use super::gate::{self, Entry, Gate};
 use super::packages::{Package, SourceOf};
 use super::{Check, Finding, Rule};
 
-/// The one file of the runtime with port I/O.
-const PORTS: &str = "src/platform/machine/cpu.rs";
+/// The files of the runtime with port I/O.
+const PORTS: [&str; 2] = ["src/platform/machine/cpu.rs", "src/platform/machine/console.rs"];
 
-/// Code of ring 0, and the way out by ports.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Gate {
-    /// Its bytes of code, boot included.
-    pub bytes: u64,
-    /// Named places in it, by address.
-    pub places: Vec<(String, u64)>,
-    /// The privileged instructions in it, and how many of each.
-    pub privileged: BTreeMap<String, u32>,
-    /// Where ring 3 has an `int3`: the sites that the gate takes calls from, and the room
-    /// between functions, where it takes none.
-    pub calls: Vec<(String, u64)>,
-    /// The functions of the runtime that reach I/O ports.
-    pub ports: Vec<String>,
-}
+/// The section with the code that stays in ring 0, and the one that the seal unmaps.
+const GATE: &str = ".gate.text";
+const BOOT: &str = ".gate.boot";
 
-/// Looks at every instruction.
+/// Ports that stay open after the seal: `paging::is_open` of the runtime.
+const OPEN: [(&str, &str); 3] = [("0x3f8 to 0x3ff", "console"), ("0xf4", "exit"), ("0x64", "reset")];
+
+/// Looks at every instruction. `entries` is the image's table of the gate.
 #[must_use]
-pub fn check(anatomy: &Anatomy<'_>, packages: &[Package]) -> (Gate, Check) {
-    let mut gate = Gate::default();
-    let mut found = Vec::new();
-    let mut ports = BTreeSet::new();
-    let in_gate = |address: u64| {
-        anatomy.section(address).is_some_and(|section| section.code && section.name.starts_with(".gate"))
+pub fn check(anatomy: &Anatomy<'_>, packages: &[Package], entries: Vec<Entry>) -> (Gate, Check) {
+    let mut gate = Gate {
+        entries,
+        open_ports: OPEN.map(|(ports, what)| (ports.into(), what.into())).to_vec(),
+        ..Gate::default()
     };
-    for section in anatomy.sections.iter().filter(|section| section.code && section.name.starts_with(".gate"))
-    {
-        gate.bytes += section.range.end - section.range.start;
-    }
-    gate.places = anatomy
-        .functions
-        .iter()
-        .filter(|function| in_gate(function.range.start) && !function.name.starts_with("__"))
-        .map(|function| (function.name.clone(), function.range.start))
-        .collect();
-    for special in &anatomy.decoded.special {
+    let mut found = ring_0(anatomy, &mut gate);
+    let mut ports = BTreeSet::new();
+    let ring_0 = |address: u64| anatomy.section(address).is_some_and(is_ring_0);
+    for special in anatomy.decoded.special.iter().filter(|special| !ring_0(special.address)) {
         let address = special.address;
         let name = format!("{:?}", special.mnemonic).to_lowercase();
-        if in_gate(address) {
-            if special.kind != SpecialKind::Breakpoint {
-                *gate.privileged.entry(name).or_default() += 1;
-            }
-            continue;
-        }
-        match special.kind {
-            SpecialKind::Breakpoint => {
-                let at = anatomy.function(address).map(|at| &anatomy.functions[at]);
-                if let Some(function) = at.filter(|function| function.range.start == address) {
-                    gate.calls.push((function.name.clone(), address));
-                }
-            }
+        let what = match special.kind {
+            // The gate takes calls from its own sites only; elsewhere they fill the room
+            // between functions.
+            SpecialKind::Breakpoint => continue,
             SpecialKind::Port if is_of_ports(anatomy, packages, address) => {
                 ports.insert(caller(anatomy, packages, address));
+                continue;
             }
-            SpecialKind::Port | SpecialKind::Privileged | SpecialKind::Undecodable => {
-                let what = match special.kind {
-                    SpecialKind::Port => format!("`{name}` reaches an I/O port outside the gate"),
-                    SpecialKind::Privileged => format!("`{name}` stands outside the gate"),
-                    _ => "the bytes are no instruction".into(),
-                };
-                let place =
-                    anatomy.lines.at(address).and_then(|span| span.frames.first()).and_then(|frame| {
-                        Some((anatomy.lines.files.get(frame.file)?.clone(), frame.line))
-                            .filter(|(file, _)| !file.is_empty())
-                    });
-                found.push(Finding {
-                    message: format!("{what}: {}", anatomy.place(address)),
-                    place,
-                    address: Some(address),
-                });
-            }
-        }
+            SpecialKind::Port => format!("`{name}` reaches an I/O port outside the gate"),
+            SpecialKind::Privileged => format!("`{name}` stands outside the gate"),
+            SpecialKind::Undecodable => "the bytes are no instruction".into(),
+        };
+        let place = anatomy.lines.at(address).and_then(|span| span.frames.first()).and_then(|frame| {
+            let file = anatomy.lines.files.get(frame.file).filter(|file| !file.is_empty())?;
+            Some((file.clone(), frame.line))
+        });
+        let message = format!("{what}: {}", anatomy.place(address));
+        found.push(Finding { message, place, address: Some(address) });
     }
     gate.ports = ports.into_iter().collect();
     let summary =
-        format!("{} instructions decoded; {} bytes of gate", anatomy.decoded.instructions, gate.bytes);
+        format!("{} instructions decoded; the gate has {} bytes", anatomy.decoded.instructions, gate.bytes);
     (gate, super::check(Rule::Instructions, Ok((summary, found))))
+}
+
+fn is_ring_0(section: &Section<'_>) -> bool {
+    section.code && section.name.starts_with(".gate")
+}
+
+fn ring_0(anatomy: &Anatomy<'_>, gate: &mut Gate) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let range = |wanted: &dyn Fn(&Section<'_>) -> bool| -> Range<u64> {
+        let section = anatomy.sections.iter().find(|section| wanted(section));
+        section.map_or(0..0, |section| section.range.clone())
+    };
+    let stays = range(&|section| section.name == GATE);
+    let text = range(&|section| section.code && !is_ring_0(section));
+    gate.bytes = stays.end - stays.start;
+    for section in anatomy.sections.iter().filter(|section| is_ring_0(section)) {
+        match section.name.as_str() {
+            BOOT => gate.boot = section.range.end - section.range.start,
+            GATE => {
+                let bytes = section.bytes.unwrap_or(&[]);
+                found.extend(gate::code(bytes, section.range.start, gate));
+            }
+            other => found.push(Finding::at(format!("{other} is no section of ring 0"), section.range.start)),
+        }
+    }
+    // Until the gate stands apart from boot.
+    if gate.entries.is_empty() && gate.boot == 0 {
+        found.clear();
+        return found;
+    }
+    if gate.bytes == 0 || gate.entries.is_empty() {
+        found.push(Finding::new("the image names no ways into its gate"));
+    }
+    if gate.bytes > gate::LIMIT {
+        found.push(Finding::new(format!("the gate has {} bytes, {} are the most", gate.bytes, gate::LIMIT)));
+    }
+    found.extend(gate::table(&gate.entries, &stays, &text));
+    found
 }
 
 fn module_of<'a>(anatomy: &'a Anatomy<'_>, packages: &[Package], file: usize) -> Option<&'a str> {
@@ -106,20 +110,22 @@ fn module_of<'a>(anatomy: &'a Anatomy<'_>, packages: &[Package], file: usize) ->
 
 fn is_of_ports(anatomy: &Anatomy<'_>, packages: &[Package], address: u64) -> bool {
     let frame = anatomy.lines.at(address).and_then(|span| span.frames.first());
-    frame.and_then(|frame| module_of(anatomy, packages, frame.file)) == Some(PORTS)
+    frame
+        .and_then(|frame| module_of(anatomy, packages, frame.file))
+        .is_some_and(|module| PORTS.contains(&module))
 }
 
-/// The first function around the port functions that isn't one.
+/// The function that the port is reached from.
 fn caller(anatomy: &Anatomy<'_>, packages: &[Package], address: u64) -> String {
     let frames = anatomy.lines.at(address).map_or(&[][..], |span| span.frames.as_slice());
     let outside = frames.iter().find_map(|frame| {
-        let module = module_of(anatomy, packages, frame.file).filter(|module| *module != PORTS)?;
+        let module = module_of(anatomy, packages, frame.file).filter(|module| *module != PORTS[0])?;
         let name = frame.function.and_then(|at| anatomy.lines.functions.get(at))?;
         Some(format!("{} in {module}", short(name)))
     });
     outside.unwrap_or_else(|| match anatomy.function(address) {
         Some(at) => short(&anatomy.functions[at].name),
-        None => PORTS.into(),
+        None => PORTS[0].into(),
     })
 }
 

@@ -10,7 +10,8 @@
 //! | [`bill`] | the cost, added up |
 //! | [`known`] | what gives a component away |
 //! | [`contents`] | contents = plan, by three kinds of evidence |
-//! | [`instructions`] | what ring 3 may not run; the gate |
+//! | [`instructions`] | what ring 3 may not run |
+//! | [`gate`] | what is left in ring 0, and every way in |
 //! | [`binary`] | segments, linking, the twin |
 //! | [`unsafes`] | the `unsafe` that is linked in |
 //! | [`sbom`] | the bill of materials |
@@ -23,6 +24,7 @@ pub mod bill;
 pub mod binary;
 pub mod code;
 pub mod contents;
+pub mod gate;
 pub mod instructions;
 pub mod known;
 pub mod lay;
@@ -38,7 +40,7 @@ pub(crate) use crate::image::bad;
 use crate::image::{self, Report};
 use crate::{Error, cache};
 use anatomy::Anatomy;
-use instructions::Gate;
+use gate::Gate;
 use known::Known;
 
 pub use lay::{Content, Cost, lay};
@@ -259,7 +261,8 @@ pub fn audit(evidence: &Evidence<'_>) -> Result<Audit, Error> {
     };
     match Anatomy::of(twin, &report.packages) {
         Ok(anatomy) => {
-            let (gate, instructions) = instructions::check(&anatomy, &report.packages);
+            let entries = gate::entries(image)?;
+            let (gate, instructions) = instructions::check(&anatomy, &report.packages, entries);
             checks.push(instructions);
             audit.gate = Some(gate);
             checks.extend(contents(&anatomy, report, known));

@@ -112,16 +112,16 @@ impl Scan<'_> {
             line.strip_prefix("///").or_else(|| line.strip_prefix("//")).map(str::trim)
         };
         // Lines count from 1. A statement may begin a few lines above its `unsafe`.
-        let above = (line.saturating_sub(6)..line.saturating_sub(1)).rev().find(|&at| comment(at).is_some());
-        let mut begin = above?;
-        while begin > 0 && comment(begin - 1).is_some() && !says(comment(begin)?) {
-            begin -= 1;
-        }
-        let begin = if says(comment(begin)?) {
-            begin
-        } else {
-            (line..last.min(line + 3)).find(|&at| comment(at).is_some_and(says))?
+        let of_statement = |at: &usize| {
+            let line = self.lines.get(*at).map_or("", |line| line.trim());
+            line.starts_with('#')
+                || comment(*at).is_some()
+                || !(line.is_empty() || line.ends_with([';', '{', '}']))
         };
+        let mut above = (0..line.saturating_sub(1)).rev().take_while(of_statement);
+        let above = above.find(|&at| comment(at).is_some_and(says));
+        // Or at the beginning of the block.
+        let begin = above.or_else(|| (line..last.min(line + 3)).find(|&at| comment(at).is_some_and(says)))?;
         let words: Vec<&str> = (begin..self.lines.len()).map_while(comment).collect();
         let text = words.join(" ");
         let text = text.trim_start_matches("# ").trim_start_matches("SAFETY").trim_start_matches("Safety");

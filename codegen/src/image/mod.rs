@@ -135,6 +135,11 @@ fn hash_note(image: &[u8], kind: u32, what: &str) -> Result<[u8; 32], Error> {
         .ok_or_else(|| bad(format!("it doesn't carry the hash of its {what}")))
 }
 
+/// The bytes of the note of this type.
+pub(crate) fn note_bytes(image: &[u8], kind: u32) -> Result<Option<&[u8]>, Error> {
+    Ok(note_of(image, kind)?.map(|(bytes, _)| bytes))
+}
+
 /// Where in the file the note of this type has its bytes.
 pub(crate) fn note_place(image: &[u8], kind: u32) -> Result<Option<std::ops::Range<usize>>, Error> {
     Ok(note_of(image, kind)?.map(|(bytes, start)| start..start + bytes.len()))

@@ -529,6 +529,9 @@ pub struct Audit {
     /// List the unsafe code that is linked in, with the reasons for it, instead
     #[arg(long = "unsafe")]
     pub unsafes: bool,
+    /// List what is left in ring 0, every way into it, and who reaches I/O ports, instead
+    #[arg(long, conflicts_with = "unsafes")]
+    pub gate: bool,
     /// Write the bill of materials there: CycloneDX 1.5, the crates that have bytes in the image
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub sbom: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use unik_codegen::audit::instructions::Gate;
+use unik_codegen::audit::gate::Gate;
 use unik_codegen::audit::unsafes::{Unsafe, UnsafeKind};
 use unik_codegen::audit::{Audit, Check, Rule, Status, audit, bill, sbom};
 use unik_codegen::image::Report;
@@ -32,6 +32,7 @@ pub fn run(args: &cli::Audit, ui: &Ui) -> Outcome {
     }
     let text = match args.format {
         Format::Human if args.unsafes => unsafes(&audit, ui.out()),
+        Format::Human if args.gate => gate(&audit, ui.out()),
         Format::Human => human(&audit, &image, ui.out()),
         Format::Json => format!("{:#}\n", as_json(&audit)),
         Format::Sarif => format!("{:#}\n", as_sarif(&audit, &image)),
@@ -145,11 +146,20 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
         .collect();
     line("ports", listens.join(", "));
     if let Some(gate) = gate {
-        let calls: Vec<&str> = gate.calls.iter().map(|(name, _)| name.as_str()).collect();
+        let calls: Vec<&str> =
+            gate.entries.iter().filter(|entry| entry.is_call()).map(|entry| entry.name.as_str()).collect();
+        let vectors: usize = gate.entries.iter().map(|entry| entry.vectors.len()).sum();
         line(
             "gate",
-            format!("{} bytes of ring 0, boot included; entered from {}", gate.bytes, calls.join(", ")),
+            format!(
+                "{} bytes stay in ring 0; ring 3 calls {}; {vectors} vectors (--gate lists them)",
+                gate.bytes,
+                calls.join(", ")
+            ),
         );
+        let open: Vec<String> =
+            gate.open_ports.iter().map(|(ports, what)| format!("{ports} ({what})")).collect();
+        line("I/O", format!("ports {} stay open", open.join(", ")));
     }
     let reasons = report.unsafes.iter().filter(|found| found.reason.is_none()).count();
     line(
@@ -173,6 +183,46 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
             report.packages.len()
         ),
     );
+}
+
+/// What is left in ring 0, and every way into it.
+fn gate(audit: &Audit, paint: Paint) -> String {
+    let Some(gate) = &audit.gate else { return "the twin isn't here: the gate can't be read\n".into() };
+    let mut text = format!(
+        "{}\n  {} bytes of code stay in ring 0; {} more are boot's, and unmapped by the seal\n\n",
+        paint.paint(Tone::Strong, "The gate"),
+        gate.bytes,
+        gate.boot
+    );
+    let _ = writeln!(text, "{}", paint.paint(Tone::Strong, "Ways in"));
+    for entry in &gate.entries {
+        let how = match (entry.is_call(), entry.by_ring_3, entry.vectors.len()) {
+            (true, ..) => "int3 at this one address".to_string(),
+            (_, true, _) => format!("vector {:#x}, which ring 3 may raise", entry.vectors.start),
+            (_, _, 1) => format!("vector {:#x}", entry.vectors.start),
+            _ => format!("vectors {:#x} to {:#x}", entry.vectors.start, entry.vectors.end.saturating_sub(1)),
+        };
+        let _ = writeln!(text, "  {:<16} {:#10x}  {how}", entry.name, entry.address);
+    }
+    let privileged: Vec<String> =
+        gate.privileged.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let registers: Vec<String> = gate.registers.iter().map(|register| format!("{register:#x}")).collect();
+    let _ = writeln!(
+        text,
+        "\n{}\n  {}",
+        paint.paint(Tone::Strong, "Privileged instructions in it"),
+        privileged.join(", ")
+    );
+    let _ = writeln!(text, "  wrmsr writes {}", registers.join(", "));
+    let _ = writeln!(text, "\n{}", paint.paint(Tone::Strong, "I/O ports"));
+    for (ports, what) in &gate.open_ports {
+        let _ = writeln!(text, "  {ports} stay open after the seal: {what}");
+    }
+    let _ = writeln!(text, "  reached from, before the seal too:");
+    for function in &gate.ports {
+        let _ = writeln!(text, "    {function}");
+    }
+    text
 }
 
 /// The `unsafe` in the image, with its reasons.

@@ -1,0 +1,365 @@
+//! What `unikgen audit` proves of real images, and that what isn't so is found: images that
+//! somebody has tampered with, and a driver that no plan holds.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::Value;
+use unik_codegen::audit::anatomy::Anatomy;
+use unik_codegen::audit::known::{Known, known};
+use unik_codegen::audit::lines::Lines;
+use unik_codegen::audit::packages::Package;
+use unik_codegen::audit::{Finding, contents};
+use unik_codegen::image::Report;
+use unik_tests::{build, copy_folder, example, root, scratch, twin, unikgen_command};
+
+const EXAMPLES: [&str; 5] = ["hello", "web", "echo", "counter", "lan"];
+
+/// Exit code, standard output and standard error of `unikgen audit`.
+fn audit(arguments: &[&str], image: &Path) -> (Option<i32>, String, String) {
+    let output = unikgen_command().arg("audit").arg(image).args(arguments).output().expect("unikgen runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn json(arguments: &[&str], image: &Path) -> Value {
+    let (_, out, err) = audit(arguments, image);
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"))
+}
+
+#[test]
+fn every_example_passes() {
+    for name in EXAMPLES {
+        let image = build(&example(name), &[]);
+        let began = Instant::now();
+        let (code, out, err) = audit(&[], &image);
+        println!("FIGURE {name}: audited in {:.2} s", began.elapsed().as_secs_f64());
+        assert_eq!(code, Some(0), "{name}: {out}{err}");
+        assert!(out.starts_with(&format!("{name}  passed  ")), "{out}");
+        assert!(out.lines().count() <= 40, "it takes more than a screen:\n{out}");
+    }
+}
+
+#[test]
+fn bytes_end_at_lines_of_the_file() {
+    let web = json(&["--format", "json"], &build(&example("web"), &[]));
+    assert_eq!(web["verdict"], "passed");
+    let of = |owner: &str| {
+        let owners = web["owners"].as_array().expect("owners");
+        let share = owners.iter().find(|share| share["owners"] == serde_json::json!([owner]));
+        share.unwrap_or_else(|| panic!("nothing is {owner}'s alone")).clone()
+    };
+    let http = of("http");
+    assert_eq!(http["nodes"], serde_json::json!(["site"]));
+    assert!(http["lines"][0]["place"].as_str().is_some_and(|place| place.starts_with("web.unik:")), "{http}");
+    assert_eq!(http["lines"][0]["text"], "service site = http on lan {");
+    assert!(http["code"].as_u64().is_some_and(|code| code > 10_000), "{http}");
+    assert_eq!(of("rdrand")["lines"][0]["implies"], "rdrand");
+    let sum = |rows: &Value| -> u64 {
+        let rows = rows.as_array().expect("rows");
+        rows.iter().map(|row| row["code"].as_u64().unwrap_or(0) + row["data"].as_u64().unwrap_or(0)).sum()
+    };
+    assert_eq!(sum(&web["owners"]), sum(&web["lines"]));
+    // TCP is smoltcp's, most of it, and brought in by the network.
+    let crates = web["crates"].as_array().expect("crates");
+    let smoltcp = crates.iter().find(|entry| entry["name"] == "smoltcp").expect("smoltcp");
+    assert!(smoltcp["size"].as_u64().is_some_and(|size| size > 10_000), "{smoltcp}");
+    let hello = json(&["--format", "json"], &build(&example("hello"), &[]));
+    assert!(!hello.to_string().contains("smoltcp"));
+}
+
+#[test]
+fn the_bill_names_crates_that_have_bytes_and_no_others() {
+    let folder = scratch();
+    let place = folder.path().join("web.cdx.json");
+    let image = build(&example("web"), &[]);
+    let (code, out, err) = audit(&["--sbom", &place.to_string_lossy()], &image);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let text = std::fs::read_to_string(&place).expect("the bill");
+    let bill: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
+    let components = bill["components"].as_array().expect("components");
+    let of = |name: &str| components.iter().find(|component| component["name"] == name);
+    let smoltcp = of("smoltcp").expect("smoltcp");
+    assert_eq!(smoltcp["purl"], format!("pkg:cargo/smoltcp@{}", smoltcp["version"].as_str().unwrap_or("")));
+    assert_eq!(smoltcp["licenses"][0]["expression"], "0BSD");
+    assert!(of("core").is_some() && of("unik-http").is_some());
+    // Resolved for the build, and not in the image.
+    let image_packages = json(&["--format", "json"], &image);
+    assert!(image_packages["crates"].as_array().is_some_and(|crates| crates.len() >= components.len()));
+    for name in ["libc", "cfg-if", "stable_deref_trait", "serde"] {
+        assert!(of(name).is_none(), "{name} has no bytes in the image");
+    }
+    let references: Vec<&Value> = components.iter().map(|component| &component["bom-ref"]).collect();
+    for dependency in bill["dependencies"].as_array().expect("dependencies") {
+        for on in dependency["dependsOn"].as_array().expect("a list") {
+            assert!(references.contains(&on), "{on} is not in the bill");
+        }
+    }
+    audit(&["--sbom", &place.to_string_lossy()], &image);
+    assert_eq!(text, std::fs::read_to_string(&place).expect("the bill"), "the same image, the same bill");
+}
+
+#[test]
+fn unsafe_code_comes_with_its_reasons() {
+    let (code, out, _) = audit(&["--unsafe"], &build(&example("hello"), &[]));
+    assert_eq!(code, Some(0));
+    let (_, rest) = out.split_once("src/platform/machine/cpu.rs").expect("the port functions are unsafe");
+    assert!(rest.lines().nth(1).is_some_and(|reason| !reason.contains("no reason")), "{out}");
+    assert!(!out.contains("smoltcp"), "{out}");
+    // Ours all say why.
+    let (_, ours) = out.split_once("\nunik 0.1.0\n").expect("the runtime");
+    let bare: Vec<&str> = ours.lines().filter(|line| line.contains("no reason is given")).collect();
+    assert!(bare.is_empty(), "{ours}");
+}
+
+/// An image with its twin and its report in a folder of its own, to be tampered with.
+struct Tampered {
+    _folder: tempfile::TempDir,
+    image: PathBuf,
+    twin: PathBuf,
+    report: PathBuf,
+}
+
+impl Tampered {
+    fn new() -> Tampered {
+        let built = build(&example("hello"), &[]);
+        let folder = scratch();
+        let place = |name: &str| folder.path().join(name);
+        let report = twin(&built).with_file_name("report.json");
+        for (from, to) in
+            [(&built, "hello.img"), (&twin(&built), "hello.twin.elf"), (&report, "hello.report.json")]
+        {
+            std::fs::copy(from, place(to)).expect("a copy");
+        }
+        let (image, twin, report) = (place("hello.img"), place("hello.twin.elf"), place("hello.report.json"));
+        Tampered { _folder: folder, image, twin, report }
+    }
+
+    /// The codes of the checks that fail, after checking that the command says so.
+    fn failing(&self) -> Vec<String> {
+        let arguments = ["--report", &self.report.to_string_lossy(), "--twin", &self.twin.to_string_lossy()];
+        let (code, out, err) = audit(&arguments, &self.image);
+        assert_eq!(code, Some(4), "{out}{err}");
+        assert!(out.contains("FAILED"), "{out}");
+        let outcome = json(&[&["--format", "json"][..], &arguments].concat(), &self.image);
+        assert_eq!(outcome["verdict"], "failed");
+        let sarif = json(&[&["--format", "sarif"][..], &arguments].concat(), &self.image);
+        let checks = outcome["checks"].as_array().expect("checks");
+        let failed: Vec<String> = checks
+            .iter()
+            .filter(|check| check["status"] == "failed")
+            .map(|check| check["code"].as_str().unwrap_or("").to_string())
+            .collect();
+        for rule in &failed {
+            let results = sarif["runs"][0]["results"].as_array().expect("results");
+            assert!(results.iter().any(|result| result["ruleId"] == **rule), "{rule}: {sarif}");
+        }
+        failed
+    }
+}
+
+fn change(path: &Path, what: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).expect("it is there");
+    what(&mut bytes);
+    std::fs::write(path, bytes).expect("it can be written");
+}
+
+fn number(bytes: &[u8], at: usize, size: usize) -> usize {
+    bytes[at..at + size].iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte))
+}
+
+/// Where the program header of the segment with the text of ring 3 stands, and the offset and
+/// size of its bytes: the largest that can be executed.
+fn text(image: &[u8]) -> (usize, usize, usize) {
+    let (table, count) = (number(image, 0x20, 8), number(image, 0x38, 2));
+    let headers = (0..count).map(|at| table + at * 56);
+    headers
+        .filter(|&header| number(image, header, 4) == 1 && number(image, header + 4, 4) & 1 == 1)
+        .map(|header| (header, number(image, header + 8, 8), number(image, header + 32, 8)))
+        .max_by_key(|(_, _, size)| *size)
+        .expect("a segment with text")
+}
+
+#[test]
+fn one_flipped_bit_is_found() {
+    let tampered = Tampered::new();
+    change(&tampered.image, |image| {
+        let (_, start, size) = text(image);
+        image[start + size / 2] ^= 4;
+    });
+    // The twin alone, and the hash alone, would tell.
+    assert_eq!(tampered.failing(), ["A0002", "A0003"]);
+}
+
+#[test]
+fn writable_text_is_found() {
+    let tampered = Tampered::new();
+    change(&tampered.image, |image| {
+        let (header, _, _) = text(image);
+        image[header + 4] |= 2;
+    });
+    let failing = tampered.failing();
+    assert!(failing.contains(&"A0004".into()) && failing.contains(&"A0002".into()), "{failing:?}");
+}
+
+#[test]
+fn a_privileged_instruction_is_found_even_with_a_twin_that_has_it_too() {
+    let tampered = Tampered::new();
+    for path in [&tampered.image, &tampered.twin] {
+        change(path, |image| {
+            let (_, start, size) = text(image);
+            // A function's end: `ret`, and the room after it.
+            let room = (start..start + size - 3)
+                .find(|&at| image[at] == 0xc3 && image[at + 1..at + 3] == [0xcc, 0xcc])
+                .expect("room between functions");
+            image[room + 1..room + 3].copy_from_slice(&[0x0f, 0x30]);
+        });
+    }
+    assert_eq!(tampered.failing(), ["A0002", "A0006"]);
+    let (_, out, _) = audit(&["--twin", &tampered.twin.to_string_lossy()], &tampered.image);
+    assert!(out.contains("`wrmsr` stands outside the gate"), "{out}");
+}
+
+#[test]
+fn the_report_of_another_image_is_found() {
+    let tampered = Tampered::new();
+    let web = twin(&build(&example("web"), &[]));
+    std::fs::copy(web.with_file_name("report.json"), &tampered.report).expect("a copy");
+    assert_eq!(tampered.failing(), ["A0001"]);
+    change(&tampered.report, |report| report.clear());
+    assert_eq!(tampered.failing(), ["A0001"]);
+}
+
+#[test]
+fn the_twin_of_another_image_is_found() {
+    let tampered = Tampered::new();
+    std::fs::copy(twin(&build(&example("web"), &[])), &tampered.twin).expect("a copy");
+    assert!(tampered.failing().contains(&"A0003".into()));
+}
+
+#[test]
+fn without_its_twin_it_is_not_proven() {
+    let folder = scratch();
+    let image = folder.path().join("alone.img");
+    std::fs::copy(build(&example("hello"), &[]), &image).expect("a copy");
+    let output = unikgen_command()
+        .env("UNIK_CACHE", folder.path().join("cache"))
+        .arg("audit")
+        .arg(&image)
+        .output()
+        .expect("unikgen runs");
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("not proven"));
+}
+
+#[test]
+fn what_is_no_image_is_refused_in_words() {
+    let folder = scratch();
+    let image = std::fs::read(build(&example("hello"), &[])).expect("the image");
+    let mut noise = vec![0u8; 4096];
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    noise.fill_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    });
+    let elf = std::fs::read("/bin/true").expect("there is a true");
+    let cases: [(&str, &[u8]); 6] = [
+        ("half", &image[..image.len() / 2]),
+        ("begun", &image[..80]),
+        ("empty", &[]),
+        ("noise", &noise),
+        ("other", &elf),
+        ("text", b"unik 1\n"),
+    ];
+    for (name, bytes) in cases {
+        let place = folder.path().join(name);
+        std::fs::write(&place, bytes).expect("it can be written");
+        let (code, out, err) = audit(&[], &place);
+        assert_eq!(code, Some(2), "{name}: {out}{err}");
+        assert!(err.contains("is no image of unik"), "{name}: {err}");
+    }
+}
+
+fn all_known() -> Vec<Known> {
+    let files = unik_builtin::source_files().expect("the sources");
+    known(files.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice())))
+}
+
+/// A driver that the optimiser leaves no function of its own, in an image whose plan doesn't
+/// hold it: the build fails, and each kind of evidence alone would make it fail.
+#[test]
+fn a_smuggled_driver_is_found_three_times() {
+    let folder = scratch();
+    let here = folder.path();
+    for name in ["smuggler", "smuggle.unik"] {
+        let from = root().join("tests/third-party").join(name);
+        if from.is_dir() {
+            copy_folder(&from, &here.join(name));
+        } else {
+            std::fs::copy(from, here.join(name)).expect("a copy");
+        }
+    }
+    copy_folder(&root().join("device-lib/rdrand"), &here.join("rdrand"));
+    // As a third party would publish it: nothing of our workspace, all of the component.
+    change(&here.join("rdrand/Cargo.toml"), |text| {
+        let manifest = String::from_utf8_lossy(text)
+            .replace("version.workspace = true", "version = \"0.1.0\"")
+            .replace("edition.workspace = true", "edition = \"2024\"")
+            .replace("rust-version.workspace = true\n", "")
+            .replace("license.workspace = true", "license = \"MIT\"")
+            .replace("unik.workspace = true", "unik = { version = \"0.1\", default-features = false }")
+            .replace(
+                "rand_chacha.workspace = true",
+                "rand_chacha = { version = \"0.10\", default-features = false }",
+            )
+            .replace("[lints]\nworkspace = true", "[workspace]");
+        *text = manifest.into_bytes();
+    });
+    let output =
+        unikgen_command().arg("build").arg(here.join("smuggle.unik")).output().expect("unikgen runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!here.join("smuggle.img").exists(), "it is not deployed");
+    for part in
+        ["[A0007] cargo built the component `rdrand`", "[A0008]", "[A0009] it says", "smuggler depends on it"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    let (_, kept) = said.rsplit_once("unikgen audit ").expect("where it is kept");
+    let kept = PathBuf::from(kept.lines().next().unwrap_or("").trim());
+    let (code, out, _) = audit(&[], &kept);
+    assert_eq!(code, Some(4), "{out}");
+
+    let bytes = std::fs::read(kept.with_extension("twin.elf")).expect("the twin");
+    assert!(
+        !String::from_utf8_lossy(&bytes).contains("11unik_rdrand"),
+        "a symbol is left of it: this would prove less than it says"
+    );
+    let text = std::fs::read_to_string(kept.with_file_name("report.json")).expect("the report");
+    let report = Report::from_json(&text).expect("a report");
+    let says = |found: &[Finding], what: &str| {
+        assert!(found.iter().any(|finding| finding.message.contains(what)), "{what}: {found:?}");
+    };
+    // Each with what it needs, and nothing of what the others go by.
+    says(&contents::by_graph(&report.packages, &report.nodes), "rdrand");
+    let honest: Vec<Package> =
+        report.packages.iter().filter(|package| package.name != "unik-rdrand").cloned().collect();
+    let lying = Anatomy::of(&bytes, &honest).expect("an image");
+    says(&contents::by_lines(&lying, &honest, &report.nodes, &[]), "a file of no package");
+    let mut bare = Anatomy::of(&bytes, &[]).expect("an image");
+    bare.lines = Lines::default();
+    says(&contents::by_texts(&bare, &report.nodes, &all_known(), &report.content), "`rdrand`");
+    // And none of them cries at what is planned.
+    let hello = twin(&build(&example("hello"), &[]));
+    let text = std::fs::read_to_string(hello.with_file_name("report.json")).expect("the report");
+    let report = Report::from_json(&text).expect("a report");
+    let bytes = std::fs::read(&hello).expect("the twin");
+    let anatomy = Anatomy::of(&bytes, &report.packages).expect("an image");
+    assert_eq!(contents::by_graph(&report.packages, &report.nodes), []);
+    assert_eq!(contents::by_lines(&anatomy, &report.packages, &report.nodes, &all_known()), []);
+    assert_eq!(contents::by_texts(&anatomy, &report.nodes, &all_known(), &report.content), []);
+}
