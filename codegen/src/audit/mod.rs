@@ -15,6 +15,7 @@
 //! | [`binary`] | segments, linking, the twin |
 //! | [`unsafes`] | the `unsafe` that is linked in |
 //! | [`sbom`] | the bill of materials |
+//! | [`diff`] | what changes from one image to another |
 //!
 //! An image is audited with its report, which it names by hash, and its unstripped twin,
 //! which must be equal to it, section by section.
@@ -24,6 +25,7 @@ pub mod bill;
 pub mod binary;
 pub mod code;
 pub mod contents;
+pub mod diff;
 pub mod gate;
 pub mod instructions;
 pub mod known;

@@ -170,6 +170,26 @@ Examples:
 
 {}", exit::TABLE))]
     Audit(Audit),
+    /// Tell who takes the bytes of an image: lines, components, crates
+    #[command(after_help = "\
+Every byte is laid to the crate whose source it is, to the component that brought it in, and to \
+the line of the file that declares that. What several brought in is theirs together.
+
+Examples:
+  unikgen cost                          builds the file of this folder
+  unikgen cost site.img --by crate
+  unikgen cost site.img --html cost.html   a treemap: one file, for a browser
+  unikgen cost site.img --against old.img  what grew and what shrank")]
+    Cost(Cost),
+    /// Tell what changes between two images: devices, ports, addresses, authority, unsafe, bytes
+    #[command(after_help = "\
+For whoever says yes before a deploy. Of .unik files the images are built and compared.
+
+Examples:
+  unikgen diff running.img site.img
+  unikgen diff old.unik new.unik
+  unikgen diff running.img site.img --check   ends with 4 if the second may do more than the first")]
+    Diff(Diff),
     /// Draw the plan: what is in the image and who needs whom
     #[command(after_help = "\
 Examples:
@@ -542,6 +562,75 @@ pub struct Audit {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub twin: Option<PathBuf>,
     /// How the file is to be read.
+    #[command(flatten)]
+    pub parameters: Parameters,
+    /// How cargo is driven.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// `unikgen cost`
+#[derive(Debug, Args)]
+pub struct Cost {
+    /// An image; or a .unik file, a folder with one, a crate: then it is built
+    #[arg(value_name = "IMAGE|FILE", value_hint = ValueHint::AnyPath)]
+    pub file: Option<PathBuf>,
+    /// Only this table; all three by default
+    #[arg(long, value_name = "WHAT")]
+    pub by: Option<CostBy>,
+    /// Show what changed from this image, or the image of this file
+    #[arg(long, value_name = "IMAGE|FILE", value_hint = ValueHint::AnyPath)]
+    pub against: Option<PathBuf>,
+    /// Write a page with a treemap there
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
+    /// How the tables are written
+    #[arg(long, default_value = "human")]
+    pub format: CostFormat,
+    /// How the file is to be read.
+    #[command(flatten)]
+    pub parameters: Parameters,
+    /// How cargo is driven.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// What bytes are added up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CostBy {
+    /// By the line of the .unik file
+    Line,
+    /// By component
+    Component,
+    /// By crate
+    Crate,
+}
+
+/// How tables are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CostFormat {
+    /// For people
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// `unikgen diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// What there was: an image, or a .unik file, whose image is built
+    #[arg(value_name = "BEFORE", value_hint = ValueHint::AnyPath)]
+    pub before: PathBuf,
+    /// What there is to be
+    #[arg(value_name = "AFTER", value_hint = ValueHint::AnyPath)]
+    pub after: PathBuf,
+    /// End with 4 if what there is to be may do more than what there was
+    #[arg(long)]
+    pub check: bool,
+    /// How the difference is written
+    #[arg(long, default_value = "human")]
+    pub format: CostFormat,
+    /// How files are to be read.
     #[command(flatten)]
     pub parameters: Parameters,
     /// How cargo is driven.

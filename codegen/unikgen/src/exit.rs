@@ -22,7 +22,8 @@ Exit codes:
   1    diagnostics with errors, a failed build, or a failed service in `run`
   2    the command line makes no sense
   3    this machine lacks something: a linker, a monitor, a free port; see `unikgen doctor`
-  4    from `audit`: something isn't proven of the image, or is wrong with it
+  4    from `audit`: something isn't proven of the image, or is wrong with it;
+       from `diff --check`: the image may do more than the one before
   101  from `run`: the appliance panicked
   102  from `run`: the appliance met a processor exception
   130  ended by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP";

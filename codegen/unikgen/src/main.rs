@@ -6,6 +6,7 @@
 //! | [`command`] | the subcommands, one file each |
 //! | [`appliance`] | from a FILE argument to a checked plan |
 //! | [`backend`] | what the command asks of the generator |
+//! | [`cost`] | who takes the bytes: tables and the treemap |
 //! | [`proof`] | an image with its report and its twin |
 //! | [`monitor`] | what runs an image: QEMU, or the host itself |
 //! | [`publish`], [`holder`], [`console`], [`crash`] | the appliance's ports and console, here |
@@ -18,6 +19,7 @@ mod backend;
 mod cli;
 mod command;
 mod console;
+mod cost;
 mod crash;
 mod exit;
 mod graph;

@@ -6,6 +6,7 @@ pub mod check;
 pub mod clean;
 pub mod completions;
 pub mod components;
+pub mod diff;
 pub mod doctor;
 pub mod eject;
 pub mod expand;
@@ -35,6 +36,8 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::Init(args) => new::init(&args, ui),
         Command::Doctor => doctor::run(ui),
         Command::Audit(args) => audit::run(&args, ui),
+        Command::Cost(args) => crate::cost::run(&args, ui),
+        Command::Diff(args) => diff::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),
         Command::Build(args) => build::run(&args, ui),
         Command::Verify(args) => verify::run(&args, ui),
