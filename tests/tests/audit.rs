@@ -306,9 +306,9 @@ fn a_smuggled_driver_is_found_three_times() {
     // As a third party would publish it: nothing of our workspace, all of the component.
     change(&here.join("rdrand/Cargo.toml"), |text| {
         let manifest = String::from_utf8_lossy(text)
+            .replace("rust-version.workspace = true\n", "")
             .replace("version.workspace = true", "version = \"0.1.0\"")
             .replace("edition.workspace = true", "edition = \"2024\"")
-            .replace("rust-version.workspace = true\n", "")
             .replace("license.workspace = true", "license = \"MIT\"")
             .replace("unik.workspace = true", "unik = { version = \"0.1\", default-features = false }")
             .replace(
