@@ -176,7 +176,9 @@ fn sorted(shares: impl Iterator<Item = Share>) -> Vec<Share> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Seed;
     use crate::note::DeviceManifest;
+    use crate::record::Record;
 
     fn report() -> Report {
         let node = |id: &str, component: &str, place: Option<&str>, needed_by: &[&str]| NodeEntry {
@@ -197,6 +199,14 @@ mod tests {
         };
         Report {
             version: 2,
+            build: Record {
+                version: 1,
+                unik: String::new(),
+                sources: String::new(),
+                rustc: String::new(),
+                seed: Seed(0),
+                set: BTreeMap::new(),
+            },
             manifest: DeviceManifest {
                 version: 1,
                 appliance: "x".into(),

@@ -182,12 +182,13 @@ mod tests {
 
     fn report(change: impl FnOnce(&mut serde_json::Value)) -> Report {
         let mut value = serde_json::json!({
+            "build": { "version": 1, "unik": "0", "sources": "0", "rustc": "0", "seed": "0x1" },
             "version": 2, "loaded": 1, "memory": 1, "sections": [], "crates": [],
             "manifest": { "version": 1, "appliance": "x", "memory": 1, "cpu": "", "networks": [],
                 "devices": [{ "name": "nic", "component": "virtio-net", "provides": [] }],
                 "listens": [{ "network": "lan", "device": "nic", "protocol": "tcp", "port": 80, "service": "site", "component": "http" }] },
             "nodes": [{ "id": "lan", "component": "ip", "package": "unik-ip", "part": false, "place": null, "line": null,
-                "needed_by": [["site", "http serves over Tcp"]] }],
+                "needed-by": [["site", "http serves over Tcp"]] }],
             "unsafes": [{ "package": "a 1.0.0", "module": "src/lib.rs", "line": 3, "kind": "block", "function": "f" }],
         });
         change(&mut value);
@@ -209,7 +210,7 @@ mod tests {
         let changes: [(&str, fn(&mut serde_json::Value)); 4] = [
             ("ports", |value| value["manifest"]["listens"][0]["port"] = 8080.into()),
             ("devices", |value| value["manifest"]["devices"][0]["name"] = "other".into()),
-            ("authority", |value| value["nodes"][0]["needed_by"][0][0] = "spy".into()),
+            ("authority", |value| value["nodes"][0]["needed-by"][0][0] = "spy".into()),
             ("unsafe", |value| value["unsafes"][0]["function"] = "g".into()),
         ];
         for (name, change) in changes {

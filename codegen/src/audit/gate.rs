@@ -1,7 +1,7 @@
 //! The gate of an image: what stays in ring 0, and every way into it.
 //!
 //! The image carries the table that its interrupt descriptors are filled from (note of type
-//! 4), so the table is complete: 32 bytes a row.
+//! 5), so the table is complete: 32 bytes a row.
 //!
 //! | bytes | hold |
 //! |---|---|
@@ -23,7 +23,7 @@ use crate::Error;
 use crate::image::note_bytes;
 
 /// The type of the note that holds the table of the gate's entries.
-pub const ENTRIES: u32 = 4;
+pub const ENTRIES: u32 = 5;
 
 /// Code that may be in the gate, at most, in bytes.
 pub const LIMIT: u64 = 1024;

@@ -81,7 +81,13 @@ type Found = (u32, UnsafeKind, Option<String>, Option<String>);
 
 fn in_file(text: &str, linked: &BTreeSet<u32>) -> Vec<Found> {
     let Ok(file) = syn::parse_file(text) else { return Vec::new() };
-    let mut scan = Scan { lines: text.lines().collect(), linked, inside: Vec::new(), found: Vec::new() };
+    let mut scan = Scan {
+        lines: text.lines().collect(),
+        linked,
+        inside: Vec::new(),
+        of_trait: false,
+        found: Vec::new(),
+    };
     scan.visit_file(&file);
     scan.found
 }
@@ -91,6 +97,8 @@ struct Scan<'a> {
     linked: &'a BTreeSet<u32>,
     /// The functions around.
     inside: Vec<String>,
+    /// Whether they are a trait's.
+    of_trait: bool,
     found: Vec<Found>,
 }
 
@@ -100,9 +108,20 @@ impl Scan<'_> {
         let has_code = matches!(kind, UnsafeKind::Impl | UnsafeKind::Assembly);
         if has_code || self.linked.range(first..=last).next().is_some() {
             let line = at.start().line;
-            let reason = self.reason(line, last as usize);
+            let reason = self.reason(line, last as usize).or_else(|| match kind {
+                // Assembly is a file's whole subject: what the file says of itself.
+                UnsafeKind::Assembly => self.about(),
+                _ => None,
+            });
             self.found.push((line as u32, kind, self.inside.last().cloned(), reason));
         }
+    }
+
+    /// The first paragraph of the file's own documentation.
+    fn about(&self) -> Option<String> {
+        let lines = self.lines.iter().map_while(|line| line.trim().strip_prefix("//!"));
+        let words: Vec<&str> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
+        (!words.is_empty()).then(|| words.join(" "))
     }
 
     /// The comment above a line, or at the beginning of the block, that says `SAFETY`.
@@ -167,7 +186,12 @@ impl<'ast> Visit<'ast> for Scan<'_> {
     }
 
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
-        self.function(&function.sig, function.block.span(), |scan| {
+        let safety = &mut function.sig.clone();
+        if self.of_trait {
+            // What its callers must see to, the trait says.
+            safety.safety = syn::Safety::Default;
+        }
+        self.function(safety, function.block.span(), |scan| {
             syn::visit::visit_impl_item_fn(scan, function);
         });
     }
@@ -176,7 +200,9 @@ impl<'ast> Visit<'ast> for Scan<'_> {
         if let Some(word) = &item.unsafety {
             self.add(UnsafeKind::Impl, word.span(), item.span());
         }
+        let around = std::mem::replace(&mut self.of_trait, item.trait_.is_some());
         syn::visit::visit_item_impl(self, item);
+        self.of_trait = around;
     }
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {

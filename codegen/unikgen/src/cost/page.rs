@@ -98,6 +98,7 @@ mod tests {
     #[test]
     fn what_is_in_it_ends_no_element() {
         let report = json!({
+            "build": { "version": 1, "unik": "0", "sources": "0", "rustc": "0", "seed": "0x1" },
             "version": 2, "loaded": 1, "memory": 1, "sections": [], "crates": [], "nodes": [],
             "manifest": { "version": 1, "appliance": "</script><b>", "memory": 1, "cpu": "", "devices": [], "networks": [], "listens": [] },
             "cost": [{ "owners": ["runtime"], "package": "</script>", "module": "x", "code": 9, "data": 1, "zeroed": 0 }],
