@@ -49,7 +49,7 @@ impl Image {
         if checked.plan.target == Target::Process {
             return Err(exit::usage("a program of the target process is no image: only images are sealed"));
         }
-        let made = backend::build(&subject, &checked, &parameters, cargo, ui)?;
+        let made = backend::build(&subject, &checked, &parameters, cargo, None, ui)?;
         Image::at(&made.image)
     }
 
