@@ -138,6 +138,8 @@ pub fn lines(share: &bill::Share) -> String {
     match share.lines.as_slice() {
         [] if share.owners.len() == 1 => "in every appliance".into(),
         [] => String::new(),
+        // Not the line's alone: the runtime, or the wiring, has it too.
+        [line] if share.owners.len() > 1 => line.place.clone(),
         [line] => {
             let implied = if line.implies.is_some() { ", implied" } else { "" };
             format!("{} │ {}{implied}", line.place, line.text.trim_end_matches('{').trim())
