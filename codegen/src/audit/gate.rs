@@ -19,11 +19,8 @@ use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Reg
 use serde::Serialize;
 
 use super::Finding;
-use crate::Error;
 use crate::image::note_bytes;
-
-/// The type of the note that holds the table of the gate's entries.
-pub const ENTRIES: u32 = 5;
+use crate::{Error, note};
 
 /// Code that may be in the gate, at most, in bytes.
 pub const LIMIT: u64 = 1024;
@@ -75,7 +72,7 @@ impl Entry {
 /// # Errors
 /// When it is no image.
 pub fn entries(image: &[u8]) -> Result<Vec<Entry>, Error> {
-    let Some(bytes) = note_bytes(image, ENTRIES)? else { return Ok(Vec::new()) };
+    let Some(bytes) = note_bytes(image, note::GATE)? else { return Ok(Vec::new()) };
     let rows = bytes.chunks_exact(32).filter_map(|row| {
         let name = row.get(16..32)?;
         let name = name.split(|&byte| byte == 0).next().unwrap_or(name);

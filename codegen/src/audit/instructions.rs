@@ -86,11 +86,6 @@ fn ring_0(anatomy: &Anatomy<'_>, gate: &mut Gate) -> Vec<Finding> {
             other => found.push(Finding::at(format!("{other} is no section of ring 0"), section.range.start)),
         }
     }
-    // Until the gate stands apart from boot.
-    if gate.entries.is_empty() && gate.boot == 0 {
-        found.clear();
-        return found;
-    }
     if gate.bytes == 0 || gate.entries.is_empty() {
         found.push(Finding::new("the image names no ways into its gate"));
     }

@@ -12,6 +12,7 @@
 //! | [`contents`] | contents = plan, by three kinds of evidence |
 //! | [`instructions`] | what ring 3 may not run |
 //! | [`gate`] | what is left in ring 0, and every way in |
+//! | [`dma`] | what a device could be made to do |
 //! | [`binary`] | segments, linking, the twin |
 //! | [`unsafes`] | the `unsafe` that is linked in |
 //! | [`sbom`] | the bill of materials |
@@ -26,6 +27,7 @@ pub mod binary;
 pub mod code;
 pub mod contents;
 pub mod diff;
+pub mod dma;
 pub mod gate;
 pub mod instructions;
 pub mod known;

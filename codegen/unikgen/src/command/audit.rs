@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use unik_codegen::audit::gate::Gate;
 use unik_codegen::audit::unsafes::{Unsafe, UnsafeKind};
-use unik_codegen::audit::{Audit, Check, Rule, Status, audit, bill, sbom};
+use unik_codegen::audit::{Audit, Check, Rule, Status, audit, bill, dma, sbom};
 use unik_codegen::image::Report;
 
 use super::check::uri;
@@ -161,6 +161,19 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
             gate.open_ports.iter().map(|(ports, what)| format!("{ports} ({what})")).collect();
         line("I/O", format!("ports {} stay open", open.join(", ")));
     }
+    let ways = dma::ways(report);
+    let open: Vec<&str> = ways.iter().filter(|way| !way.closed).map(|way| way.way).collect();
+    if !ways.is_empty() {
+        line(
+            "DMA",
+            format!(
+                "{} of {} ways closed; open: {} (--gate tells)",
+                ways.len() - open.len(),
+                ways.len(),
+                open.join(", ")
+            ),
+        );
+    }
     let reasons = report.unsafes.iter().filter(|found| found.reason.is_none()).count();
     line(
         "unsafe",
@@ -222,6 +235,23 @@ fn gate(audit: &Audit, paint: Paint) -> String {
     for function in &gate.ports {
         let _ = writeln!(text, "    {function}");
     }
+    let ways = audit.report.as_ref().map_or(&[][..], |report| dma::ways(report));
+    if !ways.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{}",
+            paint.paint(Tone::Strong, "What a device could be aimed at, by whoever owns ring 3")
+        );
+    }
+    for way in ways {
+        let mark =
+            if way.closed { paint.paint(Tone::Good, "closed") } else { paint.paint(Tone::Warning, "OPEN  ") };
+        let _ = writeln!(
+            text,
+            "  {mark} {}\n           virtio-mmio: {}; virtio-pci: {}",
+            way.way, way.mmio, way.pci
+        );
+    }
     text
 }
 
@@ -278,6 +308,7 @@ fn as_json(audit: &Audit) -> Value {
     });
     if let Some(report) = &audit.report {
         value["appliance"] = json!(report.manifest.appliance);
+        value["dma"] = json!(dma::ways(report));
         value["devices"] = json!(report.manifest.devices);
         value["listens"] = json!(report.manifest.listens);
         value["owners"] = json!(bill::by_owner(report));
