@@ -12,10 +12,10 @@
 //! | 8 to 15 | address of the first stub, or of the call site |
 //! | 16 to 31 | name, filled with zeros |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Mnemonic, OpKind, Register};
 use serde::Serialize;
 
 use super::Finding;
@@ -127,16 +127,19 @@ pub const PORTS: [u64; 2] = [0xf4, 0x64];
 /// Looks at the code that stays after the seal. Counts its privileged instructions in `gate`.
 pub fn code(bytes: &[u8], address: u64, gate: &mut Gate) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut last = Instruction::default();
-    let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
-    while decoder.can_decode() {
-        let instruction = decoder.decode();
+    let all = || Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).into_iter();
+    let targets: BTreeSet<u64> = all()
+        .filter(|instruction| instruction.op0_kind() == OpKind::NearBranch64)
+        .map(|instruction| instruction.near_branch64())
+        .collect();
+    // What `ecx` holds, where all ways to an instruction lead through the one that set it.
+    let mut ecx: Option<u32> = None;
+    for instruction in all() {
         let mnemonic = instruction.mnemonic();
         let name = format!("{mnemonic:?}").to_lowercase();
-        let immediate = (last.mnemonic() == Mnemonic::Mov
-            && last.op0_register() == Register::ECX
-            && last.op1_kind() == OpKind::Immediate32)
-            .then(|| last.immediate32());
+        if targets.contains(&instruction.ip()) {
+            ecx = None;
+        }
         let fine = match mnemonic {
             // Padding.
             Mnemonic::Int3 => true,
@@ -145,7 +148,7 @@ pub fn code(bytes: &[u8], address: u64, gate: &mut Gate) -> Vec<Finding> {
             Mnemonic::Mov if instruction.code() == Code::Mov_r64_cr => {
                 instruction.op1_register() == Register::CR2
             }
-            Mnemonic::Wrmsr => immediate.is_some_and(|register| {
+            Mnemonic::Wrmsr => ecx.is_some_and(|register| {
                 gate.registers.push(register);
                 REGISTERS.contains(&register)
             }),
@@ -164,7 +167,16 @@ pub fn code(bytes: &[u8], address: u64, gate: &mut Gate) -> Vec<Finding> {
             );
             found.push(Finding::at(message, instruction.ip()));
         }
-        last = instruction;
+        let sets = mnemonic == Mnemonic::Mov
+            && instruction.op0_register() == Register::ECX
+            && instruction.op1_kind() == OpKind::Immediate32;
+        if sets {
+            ecx = Some(instruction.immediate32());
+        } else if instruction.op0_register().full_register() == Register::RCX
+            || instruction.flow_control() != FlowControl::Next
+        {
+            ecx = None;
+        }
     }
     gate.registers.sort_unstable();
     gate.registers.dedup();
@@ -177,10 +189,10 @@ mod tests {
 
     #[test]
     fn the_gate_may_do_what_is_listed() {
-        // mov ecx, 0x6e0; wrmsr; sti; hlt; cli; iretq; out 0xf4, al; mov rax, cr2; int3
+        // mov ecx, 0x6e0; xor eax, eax; wrmsr; sti; hlt; cli; iretq; out 0xf4, al; mov rax, cr2; int3
         let fine = [
-            0xb9, 0xe0, 0x06, 0, 0, 0x0f, 0x30, 0xfb, 0xf4, 0xfa, 0x48, 0xcf, 0xe6, 0xf4, 0x0f, 0x20, 0xd0,
-            0xcc,
+            0xb9, 0xe0, 0x06, 0, 0, 0x31, 0xc0, 0x0f, 0x30, 0xfb, 0xf4, 0xfa, 0x48, 0xcf, 0xe6, 0xf4, 0x0f,
+            0x20, 0xd0, 0xcc,
         ];
         let mut gate = Gate::default();
         assert_eq!(code(&fine, 0x1000, &mut gate), []);
@@ -190,18 +202,21 @@ mod tests {
 
     #[test]
     fn and_nothing_else() {
-        let cases: [&[u8]; 11] = [
+        let cases: [&[u8]; 13] = [
             &[0x0f, 0x30],                         // wrmsr of any register
             &[0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x30], // wrmsr of EFER
-            &[0x0f, 0x22, 0xd8],                   // mov cr3, rax
-            &[0x0f, 0x20, 0xd8],                   // mov rax, cr3
-            &[0x0f, 0x01, 0x10],                   // lgdt
-            &[0x0f, 0x01, 0x18],                   // lidt
-            &[0x0f, 0x00, 0xd8],                   // ltr
-            &[0x0f, 0x01, 0x38],                   // invlpg
-            &[0xe6, 0x70],                         // out 0x70, al
-            &[0xee],                               // out dx, al
-            &[0x0f, 0x01, 0xf8],                   // swapgs
+            // A jump to the wrmsr, past the `mov ecx, 0x6e0`; a pop of ecx after it.
+            &[0xeb, 0x05, 0xb9, 0xe0, 0x06, 0, 0, 0x0f, 0x30],
+            &[0xb9, 0xe0, 0x06, 0, 0, 0x59, 0x0f, 0x30],
+            &[0x0f, 0x22, 0xd8], // mov cr3, rax
+            &[0x0f, 0x20, 0xd8], // mov rax, cr3
+            &[0x0f, 0x01, 0x10], // lgdt
+            &[0x0f, 0x01, 0x18], // lidt
+            &[0x0f, 0x00, 0xd8], // ltr
+            &[0x0f, 0x01, 0x38], // invlpg
+            &[0xe6, 0x70],       // out 0x70, al
+            &[0xee],             // out dx, al
+            &[0x0f, 0x01, 0xf8], // swapgs
         ];
         for bytes in cases {
             assert_eq!(code(bytes, 0x1000, &mut Gate::default()).len(), 1, "{bytes:x?}");
