@@ -37,10 +37,13 @@ pub struct Subject {
     pub authority: bool,
 }
 
+/// What an image has of a subject, a line each.
+type Lines = fn(&Report) -> BTreeSet<String>;
+
 /// What changes from `before` to `after`.
 #[must_use]
 pub fn diff(before: &Report, after: &Report) -> Diff {
-    let subjects: [(&'static str, bool, fn(&Report) -> BTreeSet<String>); 8] = [
+    let subjects: [(&'static str, bool, Lines); 8] = [
         ("devices", true, devices),
         ("ports", true, ports),
         ("addresses", false, addresses),

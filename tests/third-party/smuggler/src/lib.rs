@@ -19,7 +19,7 @@ unik::options!();
 /// When there is nothing to draw from.
 pub async fn start(cx: &Context, _: &'static Options, console: impl Console) -> Result<(), StartError> {
     let mut processor = Processor::find().ok_or_else(|| cx.error("nothing to draw from"))?;
-    let word = processor.seed_word().map_err(|failed| cx.error(failed.to_string()))?;
+    let word = processor.quick_word().map_err(|failed| cx.error(failed.to_string()))?;
     console.write(if word & 1 == 0 { "heads\n" } else { "tails\n" });
     Ok(())
 }
