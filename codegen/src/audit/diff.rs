@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn more_authority_is_told() {
-        let changes: [(&str, fn(&mut serde_json::Value)); 4] = [
+        type Change = fn(&mut serde_json::Value);
+        let changes: [(&str, Change); 4] = [
             ("ports", |value| value["manifest"]["listens"][0]["port"] = 8080.into()),
             ("devices", |value| value["manifest"]["devices"][0]["name"] = "other".into()),
             ("authority", |value| value["nodes"][0]["needed-by"][0][0] = "spy".into()),
