@@ -9,7 +9,7 @@
 //! | [`lay`](mod@lay) | bytes → crates → components |
 //! | [`bill`] | the cost, added up |
 //! | [`known`] | what gives a component away |
-//! | [`contents`] | contents = plan, by three kinds of evidence |
+//! | [`contents`](mod@contents) | contents = plan, by three kinds of evidence |
 //! | [`instructions`] | what ring 3 may not run |
 //! | [`gate`] | what is left in ring 0, and every way in |
 //! | [`dma`] | what a device could be made to do |
