@@ -214,12 +214,9 @@ help: did you mean `count`?
             text,
             "the crate of the appliance doesn't build\nerror[E0425]: cannot find function `cuont` in this scope"
         );
-        let other = Fault {
-            manifest: "/greeter/Cargo.toml".into(),
-            name: "greeter".into(),
-            ..fault("E0308", "x", "")
-        };
+        let other =
+            Fault { manifest: "/friend/Cargo.toml".into(), name: "friend".into(), ..fault("E0308", "x", "") };
         let text = said(&[other], true);
-        assert_eq!(text, "`greeter`, a crate of the appliance, doesn't build\nerror[E0308]: x");
+        assert_eq!(text, "`friend`, a crate of the appliance, doesn't build\nerror[E0308]: x");
     }
 }

@@ -33,6 +33,7 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
         ));
     }
     let place = args.output.clone().unwrap_or_else(|| beside(file, target));
+    must_be_replaceable(&place)?;
     let seed = match args.seed {
         Some(_) if target == Target::Process => {
             return Err(exit::usage(
@@ -76,6 +77,23 @@ fn beside(file: &Path, target: Target) -> PathBuf {
     })
 }
 
+/// Refuses what an image can't take the place of: one that replaced `/dev/null` would break
+/// the machine.
+fn must_be_replaceable(place: &Path) -> anyhow::Result<()> {
+    match std::fs::symlink_metadata(place) {
+        Ok(there) if there.is_dir() => Err(exit::usage(format!(
+            "{} is a folder: `-o` wants the name of the image in it",
+            place.display()
+        ))),
+        Ok(there) if !there.is_file() && !there.is_symlink() => Err(exit::usage(format!(
+            "{} is no ordinary file, which alone an image can take the place of",
+            place.display()
+        ))),
+        // What can't be looked at is said when it is written.
+        _ => Ok(()),
+    }
+}
+
 /// Puts a file in place in one step: whoever runs the old one keeps it.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let fail = || format!("can't write {}", to.display());
@@ -94,6 +112,15 @@ mod tests {
     fn beside_the_file() {
         assert_eq!(beside(Path::new("a/site.unik"), Target::Machine), Path::new("a/site.img"));
         assert_eq!(beside(Path::new("site.unik"), Target::Process), Path::new("site.bin"));
+    }
+
+    #[test]
+    fn devices_and_folders_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(must_be_replaceable(Path::new("/dev/null")).is_err());
+        assert!(must_be_replaceable(folder.path()).is_err());
+        assert!(must_be_replaceable(&folder.path().join("new.img")).is_ok());
+        assert!(must_be_replaceable(Path::new("/nowhere/new.img")).is_ok());
     }
 
     #[test]
