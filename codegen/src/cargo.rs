@@ -118,6 +118,7 @@ impl Cargo {
 
     /// What cargo says of the packages of the crate in `folder`, as the machine's image is
     /// built from them: JSON. Nothing is fetched: a build came before.
+    #[cfg(feature = "image")]
     pub(crate) fn metadata(&self, folder: &Path) -> Result<Vec<u8>, Error> {
         let output = self
             .command(folder)
