@@ -278,8 +278,10 @@ fn chains(tree: &str, name: &str) -> Vec<Vec<String>> {
 
 fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
     let unreadable = || format!("can't read {}", path.display());
+    let there = std::fs::metadata(path)
+        .map_err(|error| exit::usage(format!("can't read {}: {error}", path.display())))?;
     // A device or a pipe may have no end.
-    if !std::fs::metadata(path).with_context(unreadable)?.is_file() {
+    if !there.is_file() {
         return Err(exit::usage(format!("`{}` is no image: it is no regular file", path.display())));
     }
     std::fs::read(path).with_context(unreadable)
@@ -307,10 +309,10 @@ pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
 }
 
 /// Whether the file is a program of the target `process`: one with the line by which ours
-/// say that they are ready.
+/// say that they are ready, and that the host's dynamic linker loads, as it does no image.
 fn is_program(file: &[u8]) -> bool {
-    let line = b"unik: ready";
-    file.starts_with(b"\x7fELF") && file.windows(line.len()).any(|window| window == line)
+    let holds = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+    file.starts_with(b"\x7fELF") && holds(b"unik: ready") && holds(b"/ld-linux")
 }
 
 /// The report of an image: beside it, or in the cache; only if it is bound to it by its hash.

@@ -318,9 +318,12 @@ fn more_memory_than_there_is_is_told_before_anything_starts() {
 
 #[test]
 fn what_is_no_image_is_not_advised_to_be_run() {
-    for (path, advised) in [("/etc/passwd", false), ("/bin/sh", false), ("program", true)] {
+    for (path, advised) in [("/etc/passwd", false), ("/bin/sh", false), ("damaged", false), ("program", true)]
+    {
         let setup = Setup::new("exit 33");
-        std::fs::write(setup.at("program"), b"\x7fELF unik: ready\n").expect("written");
+        let program = b"\x7fELF /lib64/ld-linux-x86-64.so.2 unik: ready\n";
+        std::fs::write(setup.at("program"), program).expect("written");
+        std::fs::write(setup.at("damaged"), b"\x7fELF unik: ready\n").expect("written");
         let output = common::unikgen(setup.folder.path()).args(["run", path]).output();
         let said = said(output.expect("it starts"));
         assert_eq!(said.code, 2, "{said:?}");

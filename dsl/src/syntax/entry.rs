@@ -344,7 +344,15 @@ impl<'a> Parser<'a, '_> {
         let key = head.split([' ', '\t', '=', ':']).next().unwrap_or_default();
         let bad_name =
             rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') || rest[..length].contains('_');
+        let meant = did_you_mean(key, DECLARATIONS.into_iter().chain(["param", "let"]));
         match rule {
+            Rule::only_entry
+                if let Some(near) = meant
+                    && rest.starts_with('=') =>
+            {
+                let place = Place { start: offset, end: offset.wrapping_add(key.len()), ..place };
+                diagnostic = diagnostic.suggest(format!("did you mean `{near}`?"), place, near);
+            }
             Rule::only_entry
                 if rest.starts_with('=')
                     || rest.starts_with(':')

@@ -1,5 +1,6 @@
 //! `unikgen build`: the image, its report, and where they are.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -77,20 +78,34 @@ fn beside(file: &Path, target: Target) -> PathBuf {
     })
 }
 
-/// Refuses what an image can't take the place of: one that replaced `/dev/null` would break
-/// the machine.
+/// Refuses what an image can't take the place of, before there is one: `/dev/null`, a folder,
+/// and any file that is no program, which may be what the appliance is made of.
 fn must_be_replaceable(place: &Path) -> anyhow::Result<()> {
-    match std::fs::symlink_metadata(place) {
-        Ok(there) if there.is_dir() => Err(exit::usage(format!(
-            "{} is a folder: `-o` wants the name of the image in it",
-            place.display()
-        ))),
-        Ok(there) if !there.is_file() && !there.is_symlink() => Err(exit::usage(format!(
-            "{} is no ordinary file, which alone an image can take the place of",
-            place.display()
-        ))),
-        // What can't be looked at is said when it is written.
+    let refuse = |why: &str| Err(exit::usage(format!("{} {why}", place.display())));
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return refuse("can't be written: its folder isn't there");
+    }
+    match std::fs::metadata(place) {
+        Ok(there) if there.is_dir() => refuse("is a folder: `-o` wants the name of the image in it"),
+        Ok(there) if !there.is_file() => {
+            refuse("is no ordinary file, which alone an image can take the place of")
+        }
+        Ok(there) if there.len() > 0 && !starts_like_a_program(place)? => {
+            refuse("is there already, and no image: remove it first, or take another name")
+        }
         _ => Ok(()),
+    }
+}
+
+fn starts_like_a_program(path: &Path) -> anyhow::Result<bool> {
+    let mut start = [0; 4];
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("can't look into {}", path.display()))?;
+    match file.read_exact(&mut start) {
+        Ok(()) => Ok(start == *b"\x7fELF"),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("can't look into {}", path.display())),
     }
 }
 
@@ -115,12 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn devices_and_folders_are_left_alone() {
+    fn only_images_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(must_be_replaceable(Path::new("/dev/null")).is_err());
-        assert!(must_be_replaceable(folder.path()).is_err());
-        assert!(must_be_replaceable(&folder.path().join("new.img")).is_ok());
-        assert!(must_be_replaceable(Path::new("/nowhere/new.img")).is_ok());
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("site.unik"), "appliance a {}").unwrap();
+        std::fs::write(at("site.img"), b"\x7fELF and more").unwrap();
+        std::fs::write(at("empty"), "").unwrap();
+        for taken in [at("site.unik"), at("none/site.img"), folder.path().into(), "/dev/null".into()] {
+            let error = must_be_replaceable(&taken).unwrap_err();
+            assert_eq!(exit::code_of(&error), exit::USAGE, "{error}");
+        }
+        for free in [at("site.img"), at("empty"), at("new.img")] {
+            must_be_replaceable(&free).unwrap();
+        }
     }
 
     #[test]
