@@ -264,7 +264,11 @@ fn packages(job: &Job, folder: &Path) -> Result<Vec<Package>, Error> {
     let json = job.cargo.metadata(folder)?;
     // As the remapping of the build names them: relative to where the compiler ran.
     let own = own_name(job.own);
+    let home = cargo_home();
     let named = |place: &Path| {
+        if let Some(Ok(inside)) = home.as_ref().map(|home| place.strip_prefix(home)) {
+            return Path::new(CARGO_HOME).join(inside).to_string_lossy().into_owned();
+        }
         let inside = place.strip_prefix(folder).unwrap_or(place);
         let inside = match inside.strip_prefix(&own).or_else(|_| inside.strip_prefix(".unik/src")) {
             Ok(rest) => Path::new("unik").join(rest),
@@ -430,14 +434,20 @@ fn machine_flags(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
     flags
 }
 
+/// What cargo's home is called in an image.
+const CARGO_HOME: &str = "/cargo";
+
+fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+}
+
 /// Names for folders that differ between machines, so that images don't.
 fn remaps(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
     // Inside a generated crate they are named as seen from there.
     let mut remaps = vec![(own.to_owned(), "unik"), (own_name(job.own), "unik")];
-    let home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    remaps.extend(home.map(|home| (home, "/cargo")));
+    remaps.extend(cargo_home().map(|home| (home, CARGO_HOME)));
     remaps.push((job.cache.root().join("work"), "/work"));
     // Where the library's sources are installed, rustc names them by their place there.
     let library = format!("/rustc/{}", rustc.commit);

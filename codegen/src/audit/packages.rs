@@ -25,8 +25,8 @@ pub struct Package {
     /// Whether it comes from a registry.
     #[serde(default)]
     pub registry: bool,
-    /// The folder of its sources as line tables name it; empty for those from a registry,
-    /// whose folder has their name and version.
+    /// The folder of its sources as line tables name it; empty for those that cargo unpacked
+    /// from a registry, whose folder has their name and version.
     #[serde(default)]
     pub folder: String,
     /// The packages that it depends on, by name and version.
@@ -105,8 +105,8 @@ pub fn read_metadata(json: &[u8], named: &dyn Fn(&Path) -> String) -> Result<Vec
             licence: package.license.clone(),
             component,
             registry,
-            folder: match (registry, package.manifest_path.parent()) {
-                (false, Some(folder)) => named(folder),
+            folder: match package.manifest_path.parent().map(named) {
+                Some(folder) if !(registry && folder.contains(UNPACKED)) => folder,
                 _ => String::new(),
             },
             needs,
@@ -133,6 +133,9 @@ pub fn inside(path: &str) -> String {
     }
 }
 
+/// Where cargo unpacks what comes from a registry, inside of its home.
+const UNPACKED: &str = "/registry/src/";
+
 /// Where crates are built, as line tables name it: the build maps its folders to this.
 const WORK: &str = "/work/";
 
@@ -156,7 +159,7 @@ pub fn source_of(path: &str, packages: &[Package]) -> (SourceOf, String) {
         return (SourceOf::Package(at), module.into());
     }
     // …/registry/src/INDEX/NAME-VERSION/src/lib.rs; Rust's library keeps its own elsewhere.
-    let inside = path.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
+    let inside = path.split_once(UNPACKED).and_then(|(_, rest)| rest.split_once('/'));
     let vendored = path.split_once("/rust/deps/");
     if let Some((_, rest)) = inside.or(vendored) {
         let (folder, module) = rest.split_once('/').unwrap_or((rest, ""));
@@ -266,6 +269,7 @@ mod tests {
             package("smoltcp", "0.14.0", ""),
             package("unik-ip", "0.1.0", "unik/device-lib/ip"),
             package("inner", "1.0.0", "unik/device-lib/ip/inner"),
+            package("greeter", "1.0.0", "/cargo/git/checkouts/town-1/2/greeter"),
         ];
         let of = |path: &str| source_of(path, &packages);
         let registry = "/cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
@@ -277,6 +281,11 @@ mod tests {
         assert_eq!(of("unik/device-lib/ip/src/lib.rs"), (SourceOf::Package(2), "src/lib.rs".into()));
         assert_eq!(of("unik/device-lib/ip/inner/src/lib.rs").0, SourceOf::Package(3));
         assert_eq!(of("unik/device-lib/ip2/src/lib.rs").0, SourceOf::Unknown);
+        assert_eq!(
+            of("/cargo/git/checkouts/town-1/2/greeter/src/lib.rs"),
+            (SourceOf::Package(4), "src/lib.rs".into())
+        );
+        assert_eq!(of("/cargo/git/checkouts/town-1/2/herald/src/lib.rs").0, SourceOf::Unknown);
         assert_eq!(of("src/main.rs"), (SourceOf::Package(0), "src/main.rs".into()));
         assert_eq!(of("/home/someone/else.rs").0, SourceOf::Unknown);
         assert_eq!(of("/rustc/5980/library/core/src/str/mod.rs").0, SourceOf::Library("core".into()));
@@ -292,14 +301,19 @@ mod tests {
         let json = br#"{"packages":[
             {"id":"a","name":"app","version":"0.0.0","license":null,"source":null,"manifest_path":"/w/app/Cargo.toml","metadata":null,"targets":[{"kind":["bin"]}]},
             {"id":"d","name":"driver","version":"1.0.0","license":"MIT","source":null,"manifest_path":"/own/driver/Cargo.toml","metadata":{"unik":{"name":"driver"}},"targets":[{"kind":["lib"]}]},
+            {"id":"g","name":"git","version":"1.0.0","license":null,"source":"git+x","manifest_path":"/c/git/checkouts/g/1/Cargo.toml","metadata":null,"targets":[{"kind":["lib"]}]},
+            {"id":"v","name":"vendored","version":"1.0.0","license":null,"source":"registry+x","manifest_path":"/vendor/vendored/Cargo.toml","metadata":null,"targets":[{"kind":["lib"]}]},
+            {"id":"r","name":"reg","version":"1.0.0","license":null,"source":"registry+x","manifest_path":"/c/registry/src/i/reg-1.0.0/Cargo.toml","metadata":null,"targets":[{"kind":["lib"]}]},
             {"id":"m","name":"mac","version":"1.0.0","license":"MIT","source":"registry+x","manifest_path":"/r/Cargo.toml","metadata":null,"targets":[{"kind":["proc-macro"]}]},
             {"id":"b","name":"builds","version":"1.0.0","license":"MIT","source":"registry+x","manifest_path":"/r/Cargo.toml","metadata":null,"targets":[{"kind":["lib"]}]}],
             "resolve":{"root":"a","nodes":[
-                {"id":"a","deps":[{"pkg":"d","dep_kinds":[{"kind":null}]},{"pkg":"b","dep_kinds":[{"kind":"build"}]}]},
+                {"id":"a","deps":[{"pkg":"d","dep_kinds":[{"kind":null}]},{"pkg":"b","dep_kinds":[{"kind":"build"}]},{"pkg":"g","dep_kinds":[{"kind":null}]},{"pkg":"v","dep_kinds":[{"kind":null}]},{"pkg":"r","dep_kinds":[{"kind":null}]}]},
                 {"id":"d","deps":[{"pkg":"m","dep_kinds":[{"kind":null}]}]}]}}"#;
         let packages = read_metadata(json, &|folder| folder.display().to_string()).unwrap();
         let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
-        assert_eq!(names, ["app", "driver"]);
+        assert_eq!(names, ["app", "driver", "git", "reg", "vendored"]);
+        let folders: Vec<&str> = packages.iter().skip(2).map(|package| package.folder.as_str()).collect();
+        assert_eq!(folders, ["/c/git/checkouts/g/1", "", "/vendor/vendored"]);
         assert_eq!(packages[1].component.as_deref(), Some("driver"));
         assert_eq!(packages[1].folder, "/own/driver");
         assert!(read_metadata(b"{}", &|_| String::new()).is_err());
