@@ -22,7 +22,7 @@ const GATE: &str = ".gate.text";
 const BOOT: &str = ".gate.boot";
 
 /// Ports that stay open after the seal: `paging::is_open` of the runtime.
-const OPEN: [(&str, &str); 3] = [("0x3f8 to 0x3ff", "console"), ("0xf4", "exit"), ("0x64", "reset")];
+const OPEN: [(&str, &str); 2] = [("0x3f8 to 0x3ff", "console"), ("0xf4", "exit")];
 
 /// Looks at every instruction. `entries` is the image's table of the gate.
 #[must_use]

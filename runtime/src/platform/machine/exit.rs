@@ -2,9 +2,9 @@
 //!
 //! With QEMU's `-device isa-debug-exit,iobase=0xf4,iosize=4` QEMU itself ends, with status
 //! `2 × (16 + exit code) + 1`: 33 for [`Ending::Done`], 35 `Failed`, 235 `Panic`, 237
-//! `Fault`. The 16 keeps them apart from QEMU's own status 1. Without that device, the
-//! keyboard controller's reset line (which is how Firecracker guests end) and at last a
-//! triple fault end or reset the machine; then only the console tells how it ended.
+//! `Fault`. The 16 keeps them apart from QEMU's own status 1. Without that device, two exceptions
+//! make the gate pull the keyboard controller's reset line (which is how Firecracker guests
+//! end), and at last a triple fault; then only the console tells how it ended.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ use super::cpu;
 
 /// Port of QEMU's debug exit; stays open after the seal.
 pub const EXIT_PORT: u16 = 0xf4;
-/// Port of the keyboard controller's commands; stays open after the seal.
+/// Port of the keyboard controller's commands, for the gate alone.
 pub const RESET_PORT: u16 = 0x64;
 /// The command that pulls the reset line.
 pub const RESET: u8 = 0xfe;
@@ -28,11 +28,8 @@ pub const fn value(ending: Ending) -> u8 {
 /// Ends the machine.
 pub fn exit(ending: Ending) -> ! {
     ENDING.store(true, Ordering::Relaxed);
-    // SAFETY: both writes end the machine or do nothing, and both ports are open.
-    unsafe {
-        cpu::out8(EXIT_PORT, value(ending));
-        cpu::out8(RESET_PORT, RESET);
-    }
+    // SAFETY: the write ends the machine or does nothing, and the port is open.
+    unsafe { cpu::out8(EXIT_PORT, value(ending)) };
     undefined_instruction()
 }
 

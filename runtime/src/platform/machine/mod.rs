@@ -61,7 +61,7 @@ use linker_symbol;
 
 /// State of the one thread of ring 3.
 ///
-/// There is one virtual processor, and ring 3 runs with interrupts off and without signal
+/// There is one virtual processor, no interrupt runs code of ring 3, and there are no signal
 /// handlers, so nothing ever runs beside or in between; the fault handler, which does, never
 /// returns and reads no such state. More processors will each want their own.
 #[repr(transparent)]
