@@ -204,6 +204,23 @@ fn writable_text_is_found() {
 }
 
 #[test]
+fn what_is_loaded_in_the_place_of_a_section_is_found() {
+    let tampered = Tampered::new();
+    change(&tampered.image, |image| {
+        let (header, start, size) = text(image);
+        // The monitor loads a copy at the end of the file; the section stays as it was.
+        let copy = image[start..start + size].to_vec();
+        let end = image.len() as u64;
+        image[header + 8..header + 16].copy_from_slice(&end.to_le_bytes());
+        image.extend(copy);
+    });
+    // The bytes are the same, and so is the twin.
+    assert_eq!(tampered.failing(), ["A0004"]);
+    let output = unikgen_command().arg("cost").arg(&tampered.image).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_privileged_instruction_is_found_even_with_a_twin_that_has_it_too() {
     let tampered = Tampered::new();
     for path in [&tampered.image, &tampered.twin] {

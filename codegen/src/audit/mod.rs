@@ -33,6 +33,7 @@ pub mod instructions;
 pub mod known;
 pub mod lay;
 pub mod lines;
+pub mod loading;
 pub mod packages;
 pub mod sbom;
 pub mod unsafes;
@@ -251,8 +252,13 @@ pub fn audit(evidence: &Evidence<'_>) -> Result<Audit, Error> {
             binary::twin(image, twin).map(|(count, found)| (format!("{count} sections"), found)),
         ),
     });
-    checks
-        .push(check(Rule::Segments, binary::segments(image).map(|(table, found)| (table.join(", "), found))));
+    checks.push(check(
+        Rule::Segments,
+        binary::segments(image).and_then(|(table, mut found)| {
+            found.extend(loading::check(image)?);
+            Ok((table.join(", "), found))
+        }),
+    ));
     checks.push(check(
         Rule::Linking,
         binary::linking(image, evidence.twin)

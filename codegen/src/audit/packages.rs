@@ -269,7 +269,7 @@ mod tests {
             package("smoltcp", "0.14.0", ""),
             package("unik-ip", "0.1.0", "unik/device-lib/ip"),
             package("inner", "1.0.0", "unik/device-lib/ip/inner"),
-            package("greeter", "1.0.0", "/cargo/git/checkouts/town-1/2/greeter"),
+            package("friend", "1.0.0", "/cargo/git/checkouts/town-1/2/friend"),
         ];
         let of = |path: &str| source_of(path, &packages);
         let registry = "/cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
@@ -282,10 +282,10 @@ mod tests {
         assert_eq!(of("unik/device-lib/ip/inner/src/lib.rs").0, SourceOf::Package(3));
         assert_eq!(of("unik/device-lib/ip2/src/lib.rs").0, SourceOf::Unknown);
         assert_eq!(
-            of("/cargo/git/checkouts/town-1/2/greeter/src/lib.rs"),
+            of("/cargo/git/checkouts/town-1/2/friend/src/lib.rs"),
             (SourceOf::Package(4), "src/lib.rs".into())
         );
-        assert_eq!(of("/cargo/git/checkouts/town-1/2/herald/src/lib.rs").0, SourceOf::Unknown);
+        assert_eq!(of("/cargo/git/checkouts/town-1/2/other/src/lib.rs").0, SourceOf::Unknown);
         assert_eq!(of("src/main.rs"), (SourceOf::Package(0), "src/main.rs".into()));
         assert_eq!(of("/home/someone/else.rs").0, SourceOf::Unknown);
         assert_eq!(of("/rustc/5980/library/core/src/str/mod.rs").0, SourceOf::Library("core".into()));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use unik_catalogue::Target;
 use unik_codegen::audit::known::{Known, known};
-use unik_codegen::audit::{Evidence, bill};
+use unik_codegen::audit::{Evidence, bill, binary, loading};
 use unik_codegen::image::{self, Report};
 
 use crate::appliance::{self, Subject};
@@ -108,6 +108,13 @@ impl Image {
         if report.cost.is_empty() {
             return Err(exit::usage(format!(
                 "the report of `{}` is of an older unikgen: build it again",
+                self.path.display()
+            )));
+        }
+        let loaded = binary::contents_hash(&self.bytes)?;
+        if loaded != report.contents || !loading::check(&self.bytes)?.is_empty() {
+            return Err(exit::usage(format!(
+                "`{}` isn't what was built: `unikgen audit` says more",
                 self.path.display()
             )));
         }
