@@ -92,9 +92,9 @@ fn guest_time() {
                 &["neigh", "replace", "10.0.2.15", "lladdr", MAC, "dev", "tap0", "nud", "permanent"],
             );
             assert!(ip.status.success(), "{}", String::from_utf8_lossy(&ip.stderr));
-            let mut ping = namespace.command("ping");
-            ping.args(["-q", "-i", "0.001", "-w", "60", "10.0.2.15"]);
-            let _ping = Running::spawn(ping);
+            let mut knock = namespace.command(env!("CARGO_BIN_EXE_unik-client"));
+            knock.args(["knock", "10.0.2.15:0", "60"]);
+            let _knock = Running::spawn(knock);
             let mut command = namespace.command(unikgen());
             command.env("UNIK_CACHE", cache()).env("NO_COLOR", "1");
             command.arg("run").arg(&quick).args(machine.arguments()).args(["--tap", "tap0"]);

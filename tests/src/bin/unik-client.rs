@@ -4,13 +4,14 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use socket2::{Domain, Protocol, Socket, Type};
 use unik_tests::client::{Abort, abort, connect, exchange, get};
 
 const USAGE: &str =
     "usage: unik-client sequence ADDRESS COUNT | parallel ADDRESS COUNT | abort ADDRESS ROUNDS
-       | garbage ADDRESS ROUNDS | slow ADDRESS | udp-echo ADDRESS COUNT | tcp-echo ADDRESS BYTES";
+       | garbage ADDRESS ROUNDS | slow ADDRESS | knock ADDRESS SECONDS | udp-echo ADDRESS COUNT | tcp-echo ADDRESS BYTES";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         "abort" => aborts(to, count),
         "garbage" => garbage(to, count),
         "slow" => slow(to),
+        "knock" => knock(to, count),
         "udp-echo" => udp_echo(to, count),
         "tcp-echo" => tcp_echo(to, count),
         _ => Err(USAGE.into()),
@@ -148,6 +150,24 @@ fn slow(to: SocketAddr) -> Said {
         }
         line => Err(format!("a slow client was answered `{line}`").into()),
     }
+}
+
+/// An ICMP echo request every half millisecond. `ping` sends at most one in 10 ms for as long
+/// as nothing answers, whatever its interval: longer than a boot takes.
+fn knock(to: SocketAddr, seconds: usize) -> Said {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+    // Type 8, code 0, checksum, identifier and sequence number 0 (RFC 792).
+    let request = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
+    let end = Instant::now() + Duration::from_secs(seconds as u64);
+    let (mut sent, mut refused) = (0_u32, 0_u32);
+    while Instant::now() < end {
+        match socket.send_to(&request, &to.into()) {
+            Ok(_) => sent += 1,
+            Err(_) => refused += 1,
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(format!("{sent} sent, {refused} refused by the host"))
 }
 
 fn udp_echo(to: SocketAddr, count: usize) -> Said {
