@@ -23,7 +23,7 @@ pub(crate) fn parse<'a, F: Frames, E: Entropy>(
     lower: &mut Lower<F, E>,
     packet: &PacketIn<'a>,
 ) -> Option<Datagram<'a>> {
-    let trusted = lower.link.frames.checksums().receive;
+    let trusted = lower.link.verified;
     let counters = &mut lower.link.counters;
     let Ok(datagram) = UdpPacket::new_checked(packet.payload) else {
         counters.malformed += 1;
@@ -49,7 +49,6 @@ pub(crate) fn transmit<F: Frames, E: Entropy>(
     to: SocketAddrV4,
     data: &[u8],
 ) -> bool {
-    let fill_checksum = !lower.link.frames.checksums().transmit;
     let ends = (*from.ip(), *to.ip());
     let sent = lower.transmit(station, ends, IpProtocol::Udp, HEADER + data.len(), |payload| {
         let mut datagram = UdpPacket::new_unchecked(payload);
@@ -58,9 +57,7 @@ pub(crate) fn transmit<F: Frames, E: Entropy>(
         datagram.set_len((HEADER + data.len()) as u16);
         datagram.set_checksum(0);
         datagram.payload_mut().copy_from_slice(data);
-        if fill_checksum {
-            datagram.fill_checksum(&ends.0.into(), &ends.1.into());
-        }
+        datagram.fill_checksum(&ends.0.into(), &ends.1.into());
     });
     sent.is_ok()
 }

@@ -1,5 +1,7 @@
 //! Ethernet II (RFC 894) over `Frames`.
 
+#[cfg(feature = "tcp")]
+use unik::interface::Offload;
 use unik::interface::{Frames, FullRing};
 use unik::time::Instant;
 
@@ -54,12 +56,21 @@ pub(crate) struct Link<F> {
     pub frames: F,
     pub mac: Mac,
     pub counters: Counters,
+    /// The checksum of the transport header of the frame that is being received needn't be
+    /// verified.
+    pub verified: bool,
     first_answer: FirstAnswer,
 }
 
 impl<F: Frames> Link<F> {
     pub fn new(frames: F) -> Self {
-        Link { mac: frames.mac(), frames, counters: Counters::default(), first_answer: FirstAnswer::Awaited }
+        Link {
+            mac: frames.mac(),
+            frames,
+            counters: Counters::default(),
+            verified: false,
+            first_answer: FirstAnswer::Awaited,
+        }
     }
 
     /// Takes `frame` apart if it is for us and of a type that we know; else counts it.
@@ -102,18 +113,36 @@ impl<F: Frames> Link<F> {
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, FullRing> {
         let from = self.mac;
+        self.note_answer();
+        self.frames.transmit(HEADER + length, |frame| fill(write_header(frame, to, from, kind)))
+    }
+
+    /// As [`transmit`](Self::transmit), but the device finishes the frame.
+    ///
+    /// # Errors
+    /// [`FullRing`]; `fill` was not called.
+    #[cfg(feature = "tcp")]
+    pub fn transmit_offloaded<R>(
+        &mut self,
+        to: Mac,
+        kind: EtherType,
+        length: usize,
+        offload: Offload,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, FullRing> {
+        let from = self.mac;
+        self.note_answer();
+        let fill = |frame: &mut [u8]| fill(write_header(frame, to, from, kind));
+        self.frames.transmit_offloaded(HEADER + length, offload, fill)
+    }
+
+    fn note_answer(&mut self) {
         if log::log_enabled!(log::Level::Debug)
             && self.counters.received > 0
             && self.first_answer == FirstAnswer::Awaited
         {
             self.first_answer = FirstAnswer::Queued;
         }
-        self.frames.transmit(HEADER + length, |frame| {
-            frame[..6].copy_from_slice(&to);
-            frame[6..12].copy_from_slice(&from);
-            frame[12..HEADER].copy_from_slice(&kind.number().to_be_bytes());
-            fill(&mut frame[HEADER..])
-        })
     }
 
     /// Tells the device what was queued.
@@ -131,6 +160,15 @@ impl<F: Frames> Link<F> {
             self.counters.replies_dropped += 1;
         }
     }
+}
+
+/// Writes the header of `frame`; gives what follows it.
+fn write_header(frame: &mut [u8], to: Mac, from: Mac, kind: EtherType) -> &mut [u8] {
+    let (header, payload) = frame.split_at_mut(HEADER);
+    header[..6].copy_from_slice(&to);
+    header[6..12].copy_from_slice(&from);
+    header[12..].copy_from_slice(&kind.number().to_be_bytes());
+    payload
 }
 
 /// Multicast or broadcast.

@@ -122,6 +122,7 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         self.lower.now = now;
         for count in 0..most {
             let Some(frame) = self.lower.link.frames.receive() else { return count };
+            self.lower.link.verified = self.lower.link.frames.is_verified(&frame);
             self.receive_frame(&frame, now);
             self.lower.link.frames.release(frame);
         }

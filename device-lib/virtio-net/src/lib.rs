@@ -18,11 +18,13 @@
 
 extern crate alloc;
 
+mod coalesced;
+mod header;
 mod nic;
 #[cfg(unik_machine)]
 mod start;
 
-pub use nic::{Counters, Nic, Received};
+pub use nic::{Counters, Nic, Received, Settings};
 #[cfg(unik_machine)]
 pub use start::start;
 

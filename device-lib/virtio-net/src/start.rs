@@ -5,7 +5,8 @@ use alloc::format;
 use unik::start::{Context, StartError};
 use unik_virtio::{FindError, Kind, MachinePort, find};
 
-use crate::{Nic, Options, nic};
+use crate::nic::{self, Nic, Settings};
+use crate::{Options, Polling};
 
 /// Starts an instance: the first network device of the machine that no other instance has
 /// and, where the option `mac` is set, that has this address.
@@ -37,7 +38,13 @@ pub async fn start(cx: &Context, options: &'static Options) -> Result<Nic<Machin
             return Err(cx.error(format!("virtio network device: {error}")));
         }
     };
-    let size = u16::try_from(options.queue_size).unwrap_or(256);
-    Nic::new(transport, cx.instance(), size, options.mac)
+    let settings = Settings {
+        queue_size: u16::try_from(options.queue_size).unwrap_or(256),
+        receive_buffer: options.receive_buffer,
+        transmit_memory: options.transmit_memory,
+        mac: options.mac,
+        polling: options.polling == Polling::Adaptive,
+    };
+    Nic::new(transport, cx.instance(), settings)
         .map_err(|error| cx.error(format!("virtio network device: {error}")))
 }

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`memory`] | memory shared with a device; all `unsafe` of this crate | 2.6 |
 //! | [`queue`] | the split queue, on fixed buffers | 2.7 |
+//! | [`outbox`] | the split queue to the device, for messages of any length | 2.7 |
 //! | [`setup`] | what a transport can do, and the order in which a driver asks for it | 3.1 |
 //! | `mmio`, `pci`, `find` | the two transports and the search; machine only | 4.1, 4.2 |
 //! | `mock` | a device in host memory, for the tests of drivers | |
@@ -28,8 +29,9 @@
 //! gate does, fixed before the seal.
 //!
 //! # Left out
-//! Packed queues, indirect descriptors, chains of several descriptors, legacy devices,
-//! notification data, the admin queue, a reset after `DEVICE_NEEDS_RESET`.
+//! Packed queues, legacy devices, notification data, the admin queue, a reset after
+//! `DEVICE_NEEDS_RESET`. Chains of several descriptors, and with them indirect ones: each message
+//! is one piece of memory, so that one descriptor is enough for it.
 #![no_std]
 
 extern crate alloc;
@@ -41,14 +43,17 @@ pub mod memory;
 mod mmio;
 #[cfg(all(any(test, feature = "mock"), not(unik_machine)))]
 pub mod mock;
+pub mod outbox;
 #[cfg(unik_machine)]
 mod pci;
 pub mod queue;
+mod ring;
 pub mod setup;
 
 #[cfg(unik_machine)]
 pub use find::{FindError, MachinePort, MachineTransport, find};
 pub use memory::Buffer;
+pub use outbox::Outbox;
 pub use queue::{DeviceError, Direction, Queue, RingAddresses};
 pub use setup::{Port, SetupError, Transport, negotiate};
 

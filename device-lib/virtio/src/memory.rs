@@ -52,10 +52,19 @@ impl Shared {
     /// device's.
     #[must_use]
     pub fn read_u16(&self, offset: usize) -> u16 {
+        self.atomic_u16(offset).load(Ordering::Acquire)
+    }
+
+    /// The two bytes at `offset`, for as long as the image runs.
+    ///
+    /// # Panics
+    /// As [`read_u16`](Self::read_u16).
+    #[must_use]
+    pub fn atomic_u16(&self, offset: usize) -> &'static AtomicU16 {
         let place = self.place::<u16>(offset).cast::<u16>();
         // SAFETY: `place` checked alignment and bounds; the region is never freed and never
         // accessed but through atomics, so an `AtomicU16` may stand for these two bytes.
-        unsafe { AtomicU16::from_ptr(place.as_ptr()) }.load(Ordering::Acquire)
+        unsafe { AtomicU16::from_ptr(place.as_ptr()) }
     }
 
     /// Reads four bytes at `offset`.
@@ -65,7 +74,7 @@ impl Shared {
     #[must_use]
     pub fn read_u32(&self, offset: usize) -> u32 {
         let place = self.place::<u32>(offset).cast::<u32>();
-        // SAFETY: as in `read_u16`.
+        // SAFETY: as in `atomic_u16`.
         unsafe { AtomicU32::from_ptr(place.as_ptr()) }.load(Ordering::Acquire)
     }
 
@@ -74,9 +83,7 @@ impl Shared {
     /// # Panics
     /// As [`read_u16`](Self::read_u16).
     pub fn write_u16(&self, offset: usize, value: u16) {
-        let place = self.place::<u16>(offset).cast::<u16>();
-        // SAFETY: as in `read_u16`.
-        unsafe { AtomicU16::from_ptr(place.as_ptr()) }.store(value, Ordering::Release);
+        self.atomic_u16(offset).store(value, Ordering::Release);
     }
 
     /// Writes four bytes at `offset`.
@@ -85,7 +92,7 @@ impl Shared {
     /// As [`read_u16`](Self::read_u16).
     pub fn write_u32(&self, offset: usize, value: u32) {
         let place = self.place::<u32>(offset).cast::<u32>();
-        // SAFETY: as in `read_u16`.
+        // SAFETY: as in `atomic_u16`.
         unsafe { AtomicU32::from_ptr(place.as_ptr()) }.store(value, Ordering::Release);
     }
 
@@ -95,7 +102,7 @@ impl Shared {
     /// As [`read_u16`](Self::read_u16).
     pub fn write_u64(&self, offset: usize, value: u64) {
         let place = self.place::<u64>(offset).cast::<u64>();
-        // SAFETY: as in `read_u16`.
+        // SAFETY: as in `atomic_u16`.
         unsafe { AtomicU64::from_ptr(place.as_ptr()) }.store(value, Ordering::Release);
     }
 

@@ -8,9 +8,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::AtomicU16;
 
-use crate::memory::{Buffer, Shared};
+use crate::memory::Buffer;
+use crate::ring::Ring;
 
 /// Who writes into the buffers of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum DeviceError {
     UnknownBuffer(u32),
     /// It says that it wrote more bytes than the buffer holds.
     WroteTooMuch(u32),
+    /// It says that a message takes so many buffers, and hasn't given them back.
+    TooFewBuffers(u16),
 }
 
 impl fmt::Display for DeviceError {
@@ -53,41 +56,26 @@ impl fmt::Display for DeviceError {
             DeviceError::WroteTooMuch(length) => {
                 write!(f, "the device says that it wrote {length} bytes, more than the buffer holds")
             }
+            DeviceError::TooFewBuffers(count) => {
+                write!(f, "the device gave back fewer than the {count} buffers of a message")
+            }
         }
     }
 }
 
 impl core::error::Error for DeviceError {}
 
-/// Bytes of a descriptor.
-const DESCRIPTOR: usize = 16;
-/// The device writes the buffer (`VIRTQ_DESC_F_WRITE`).
-const WRITE: u32 = 2;
-/// In the available ring: don't interrupt (`VIRTQ_AVAIL_F_NO_INTERRUPT`).
-const NO_INTERRUPT: u16 = 1;
-/// In the used ring: don't notify (`VIRTQ_USED_F_NO_NOTIFY`).
-const NO_NOTIFY: u16 = 1;
-
 /// The driver's side of one queue.
 #[derive(Debug)]
 pub struct Queue {
-    /// Never changed if the device writes through it.
-    descriptors: Shared,
-    /// The available ring, and the used ring.
-    rings: Shared,
-    used: usize,
-    mask: u16,
+    /// Its descriptors are never changed if the device writes through them.
+    ring: Ring,
     direction: Direction,
-    event_index: bool,
+    /// Bytes at the beginning of each buffer of which the device doesn't know.
+    headroom: usize,
     /// Buffers that the device has, by id.
     lent: Box<[Option<Buffer>]>,
     lent_count: u16,
-    /// Index of the next entry of the available ring that we write.
-    next_available: u16,
-    /// What the device was last shown of `next_available`.
-    published: u16,
-    /// Index of the next entry of the used ring that we read.
-    next_used: u16,
 }
 
 impl Queue {
@@ -104,48 +92,42 @@ impl Queue {
         direction: Direction,
         event_index: bool,
     ) -> Option<(Queue, Vec<Buffer>)> {
-        assert!(size.is_power_of_two() && size >= 2, "the size of a queue is a power of two");
-        let entries = usize::from(size);
+        Queue::with_headroom(size, 0, capacity, direction, event_index)
+    }
+
+    /// As [`new`](Self::new), but the device doesn't know of the first `headroom` bytes of each
+    /// buffer: the driver may write something in front of what it receives.
+    ///
+    /// # Panics
+    /// And if nothing is left of the buffers.
+    #[must_use]
+    pub fn with_headroom(
+        size: u16,
+        headroom: usize,
+        capacity: usize,
+        direction: Direction,
+        event_index: bool,
+    ) -> Option<(Queue, Vec<Buffer>)> {
+        assert!(headroom < capacity, "a buffer has room for the device");
         // Who can change where a device writes can have it write over the page tables.
-        let descriptors = match direction {
-            Direction::FromDevice => Shared::read_only_at_seal(entries * DESCRIPTOR)?,
-            Direction::ToDevice => Shared::new(entries * DESCRIPTOR)?,
-        };
-        let used = (6 + 2 * entries).next_multiple_of(4);
-        let rings = Shared::new(used + 6 + 8 * entries)?;
+        let ring = Ring::new(size, direction == Direction::FromDevice, event_index)?;
         let buffers = Buffer::allocate(size, capacity)?;
-        let length = u32::try_from(capacity).expect("a buffer's length fits into 32 bits");
+        let length = u32::try_from(capacity - headroom).expect("a buffer's length fits into 32 bits");
         for buffer in &buffers {
-            let at = usize::from(buffer.id()) * DESCRIPTOR;
-            descriptors.write_u64(at, buffer.address());
-            descriptors.write_u32(at + 8, length);
-            descriptors.write_u32(at + 12, if direction == Direction::FromDevice { WRITE } else { 0 });
+            let address = buffer.address() + headroom as u64;
+            ring.describe(buffer.id(), address, length, direction == Direction::FromDevice);
         }
         let mut lent = Vec::new();
-        lent.try_reserve_exact(entries).ok()?;
-        lent.resize_with(entries, || None);
-        let queue = Queue {
-            descriptors,
-            rings,
-            used,
-            mask: size - 1,
-            direction,
-            event_index,
-            lent: lent.into_boxed_slice(),
-            lent_count: 0,
-            next_available: 0,
-            published: 0,
-            next_used: 0,
-        };
-        queue.disarm();
-        Some((queue, buffers))
+        lent.try_reserve_exact(usize::from(size)).ok()?;
+        lent.resize_with(usize::from(size), || None);
+        let lent = lent.into_boxed_slice();
+        Some((Queue { ring, direction, headroom, lent, lent_count: 0 }, buffers))
     }
 
     /// Descriptors in the queue.
     #[must_use]
     pub fn size(&self) -> u16 {
-        // The mask of the largest queue, 32768, is 32767.
-        self.mask + 1
+        self.ring.size()
     }
 
     /// Buffers that the device has.
@@ -157,70 +139,49 @@ impl Queue {
     /// Where the device finds the queue.
     #[must_use]
     pub fn addresses(&self) -> RingAddresses {
-        let available = self.rings.address();
-        RingAddresses {
-            descriptors: self.descriptors.address(),
-            available,
-            used: available + self.used as u64,
-        }
+        self.ring.addresses()
     }
 
     /// Gives `buffer` to the device, which sees it at the next [`publish`](Self::publish).
-    /// In a queue to the device, its first `length` bytes are the message.
+    /// In a queue to the device, its first `length` bytes (behind the headroom) are the message.
     ///
     /// # Panics
     /// If `buffer` belongs to another queue, or `length` is more than it holds.
     pub fn offer(&mut self, buffer: Buffer, length: usize) {
-        assert!(length <= buffer.len(), "more bytes than the buffer holds");
+        assert!(length <= buffer.len() - self.headroom, "more bytes than the buffer holds");
         let id = buffer.id();
         if self.direction == Direction::ToDevice {
             // The one field of a descriptor that ever changes, and only where the device reads.
-            self.descriptors.write_u32(usize::from(id) * DESCRIPTOR + 8, length as u32);
+            self.ring.set_length(id, length as u32);
         }
         let slot = &mut self.lent[usize::from(id)];
         assert!(slot.is_none(), "a buffer of another queue");
         *slot = Some(buffer);
         self.lent_count += 1;
-        let entry = 4 + 2 * usize::from(self.next_available & self.mask);
-        self.rings.write_u16(entry, id);
-        self.next_available = self.next_available.wrapping_add(1);
+        self.ring.offer(id);
     }
 
     /// Shows the device what was offered; `true` if it wants a notification for that
     /// (sections 2.7.10 and 2.7.13.4).
     #[must_use]
     pub fn publish(&mut self) -> bool {
-        let (old, new) = (self.published, self.next_available);
-        if old == new {
-            return false;
-        }
-        self.rings.write_u16(2, new);
-        self.published = new;
-        // Our index must be visible before we look whether the device waits for it.
-        fence(Ordering::SeqCst);
-        if self.event_index {
-            let event = self.rings.read_u16(self.used + 4 + 8 * self.lent.len());
-            new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
-        } else {
-            self.rings.read_u16(self.used) & NO_NOTIFY == 0
-        }
+        self.ring.publish()
     }
 
-    /// The next buffer that the device is done with, and how many bytes it wrote.
+    /// The next buffer that the device is done with, and how many bytes it wrote (behind the
+    /// headroom).
     ///
     /// # Errors
     /// [`DeviceError`]; the device must not be used any more.
     pub fn take(&mut self) -> Result<Option<(Buffer, usize)>, DeviceError> {
-        let waiting = self.waiting();
+        let waiting = self.ring.waiting();
         if waiting == 0 {
             return Ok(None);
         }
         if waiting > self.lent_count {
             return Err(DeviceError::UsedTooMany);
         }
-        let entry = self.used + 4 + 8 * usize::from(self.next_used & self.mask);
-        let id = self.rings.read_u32(entry);
-        let written = self.rings.read_u32(entry + 4);
+        let (id, written) = self.ring.take();
         let Some(slot) = usize::try_from(id).ok().and_then(|id| self.lent.get_mut(id)) else {
             return Err(DeviceError::UnknownBuffer(id));
         };
@@ -228,11 +189,10 @@ impl Queue {
             return Err(DeviceError::UnknownBuffer(id));
         };
         self.lent_count -= 1;
-        self.next_used = self.next_used.wrapping_add(1);
         let written = match self.direction {
             // Devices are known to write nonsense here for buffers that they only read.
             Direction::ToDevice => 0,
-            Direction::FromDevice if written as usize > buffer.len() => {
+            Direction::FromDevice if written as usize > buffer.len() - self.headroom => {
                 return Err(DeviceError::WroteTooMuch(written));
             }
             Direction::FromDevice => written as usize,
@@ -244,31 +204,25 @@ impl Queue {
     /// `true` if that many are there already, so that none may come.
     #[must_use]
     pub fn arm(&self, after: u16) -> bool {
-        let after = after.max(1);
-        if self.event_index {
-            let event = self.next_used.wrapping_add(after - 1);
-            self.rings.write_u16(4 + 2 * self.lent.len(), event);
-        } else {
-            self.rings.write_u16(0, 0);
-        }
-        // The request must be visible before we look whether it came too late.
-        fence(Ordering::SeqCst);
-        self.waiting() >= after
+        self.ring.arm(after)
     }
 
     /// Asks for no interrupts. With event indices one may still come after 65,535 buffers.
     pub fn disarm(&self) {
-        if self.event_index {
-            let event = self.next_used.wrapping_sub(1);
-            self.rings.write_u16(4 + 2 * self.lent.len(), event);
-        } else {
-            self.rings.write_u16(0, NO_INTERRUPT);
-        }
+        self.ring.disarm();
     }
 
     /// How many used buffers there are to take, if the device can be believed.
-    fn waiting(&self) -> u16 {
-        self.rings.read_u16(self.used + 2).wrapping_sub(self.next_used)
+    #[must_use]
+    pub fn waiting(&self) -> u16 {
+        self.ring.waiting()
+    }
+
+    /// The used ring's index, which the device moves on with each buffer that it is done with, and
+    /// up to where buffers were taken.
+    #[must_use]
+    pub fn used_index(&self) -> (&'static AtomicU16, u16) {
+        self.ring.used_index()
     }
 }
 

@@ -4,7 +4,9 @@
 //! *round* polls every task that was woken before the round began, in the order of
 //! their wake-ups; what they wake has its turn in the next round, so no task starves
 //! another. Between rounds timers fire, and the platform is asked for events. Only when
-//! nothing is ready does the loop sleep, in [`platform::wait`], until the next timer.
+//! nothing is ready does the loop rest, until the next timer: it sleeps, in
+//! [`platform::wait`], after having looked for a while at what tasks [watch](poll_watch), where
+//! that pays.
 //!
 //! A task that always finds something to do must still give way: whatever completes
 //! without waiting for long stretches asks [`poll_budget`] first.
@@ -18,9 +20,11 @@
 //! assert_eq!(answer, 42);
 //! ```
 
+mod idle;
 mod local;
 mod ready;
 mod tasks;
+mod watch;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -31,12 +35,14 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 
 pub(crate) use local::{try_with, with};
+pub use watch::{Watch, Watching};
 
 use crate::platform::{self, Ending};
 use crate::start::{self, StartError};
 use crate::time::Timers;
 use ready::{Header, ReadyQueue};
 use tasks::Tasks;
+use watch::Watches;
 
 /// After how many polls, at the earliest, the platform is asked for events although tasks
 /// are ready.
@@ -156,6 +162,20 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     })
 }
 
+/// Waits until one of `watches` has moved, without asking for an interrupt as long as the loop
+/// looks at them by itself: what comes soon is seen at once then. How long it looks, if at all,
+/// it finds out: from what a wake-up costs on this host, and from what gets done either way.
+///
+/// `work` is what the task got done since it last asked, in bytes: that by which the loop
+/// compares. A task has one call that counts: the last.
+///
+/// - [`Watching::Due`]: there is something to do.
+/// - [`Watching::Looking`]: the task will be woken, and is to ask again then.
+/// - [`Watching::Sleep`]: it must ask for an interrupt, and look again afterwards.
+pub fn poll_watch(cx: &mut Context<'_>, watches: &[Watch], work: u64) -> Watching {
+    with(|executor| executor.watches.borrow_mut().watch(cx.waker(), watches, work, platform::now()))
+}
+
 /// When [`Executor::drive`] returns.
 #[derive(Clone, Copy, PartialEq)]
 enum Until {
@@ -171,6 +191,7 @@ pub(crate) struct Executor {
     tasks: RefCell<Tasks>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) addresses: start::Addresses,
+    watches: RefCell<Watches>,
     ending: Cell<Option<Ending>>,
     current: Cell<Option<&'static str>>,
     budget: Cell<u32>,
@@ -190,6 +211,7 @@ impl Executor {
             tasks: RefCell::new(Tasks::new()),
             timers: RefCell::new(Timers::new()),
             addresses: start::Addresses::new(),
+            watches: RefCell::new(Watches::new()),
             ending: Cell::new(None),
             current: Cell::new(None),
             budget: Cell::new(BUDGET),
@@ -214,8 +236,7 @@ impl Executor {
             self.fire_timers();
             let batch = self.queue.take();
             if batch.is_empty() {
-                let next = self.timers.borrow().next();
-                platform::wait(next);
+                self.rest();
                 polls = 0;
                 continue;
             }
@@ -249,6 +270,23 @@ impl Executor {
                     let took = then.saturating_sub(now);
                     next_look = then + took.saturating_mul(LOOK_SHARE).min(LONGEST_LOOK_INTERVAL);
                 }
+            }
+        }
+    }
+
+    /// Nothing is ready.
+    fn rest(&self) {
+        let next = self.timers.borrow().next();
+        if !self.watches.borrow_mut().look(next, || !self.queue.is_empty()) {
+            platform::wait(next);
+            return;
+        }
+        loop {
+            // Not in the `while let`: the borrow would last while the waker runs.
+            let woken = self.watches.borrow_mut().next();
+            match woken {
+                Some(waker) => waker.wake(),
+                None => return,
             }
         }
     }
@@ -327,6 +365,7 @@ impl Drop for Run<'_> {
             }
         }
         drop(self.0.queue.take());
+        self.0.watches.borrow_mut().clear();
         self.0.addresses.clear();
         self.0.current.set(None);
         self.0.running.set(false);

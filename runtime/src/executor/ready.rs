@@ -99,6 +99,11 @@ impl ReadyQueue {
         }
     }
 
+    /// Whether nothing was woken since the last [`take`](Self::take).
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.load(Ordering::Relaxed).is_null()
+    }
+
     /// Takes everything that was woken up to now, the earliest first.
     pub(super) fn take(&self) -> Batch {
         let mut stack = self.head.swap(ptr::null_mut(), Ordering::Acquire);

@@ -23,7 +23,7 @@ pub use clock::Clock;
 pub use console::Console;
 pub use entropy::{Entropy, EntropyError};
 pub use files::{FileError, Files, Metadata};
-pub use frames::{Checksums, Frames, FullRing};
+pub use frames::{Frames, FullRing, Offload, Offloads};
 pub use key_value::{KeyValue, KeyValueError};
 pub use tcp::{ConnectError, ListenError, StreamError, Tcp, TcpListener, TcpStream};
 pub use udp::{BindError, SendError, Udp, UdpSocket};

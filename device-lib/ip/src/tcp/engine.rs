@@ -14,10 +14,11 @@ use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, M
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
-use unik::interface::Frames;
+use unik::interface::{Frames, Offload};
 use unik::time::Instant;
 
-use crate::link::{EtherType, Link, Mac};
+use crate::link::{self, EtherType, Link, Mac};
+use crate::lower::IPV4_HEADER;
 
 /// A silent peer is asked for a sign of life after this time …
 const KEEP_ALIVE: SmolDuration = SmolDuration::from_secs(60);
@@ -225,9 +226,16 @@ impl<F: Frames> Sink for Wire<'_, F> {
         if self.link.frames.can_transmit() {
             // `fill` is needed again should the ring be full after all, so it waits outside.
             let mut fill = Some(fill);
-            let sent = self.link.transmit(self.station, EtherType::Ipv4, length, |packet| {
-                fill.take().map(|fill| fill(packet))
-            });
+            let (station, kind) = (self.station, EtherType::Ipv4);
+            let sent = if self.link.frames.offloads().checksum {
+                self.link.transmit_offloaded(station, kind, length, OFFLOAD, |packet| {
+                    let result = fill.take().map(|fill| fill(packet));
+                    write_partial_checksum(packet);
+                    result
+                })
+            } else {
+                self.link.transmit(station, kind, length, |packet| fill.take().map(|fill| fill(packet)))
+            };
             return match (sent, fill) {
                 (Ok(Some(result)), _) => result,
                 (_, Some(fill)) => fill(&mut alloc::vec![0; length]),
@@ -237,6 +245,26 @@ impl<F: Frames> Sink for Wire<'_, F> {
         // A reply to a segment: TCP lives with its loss, but insists on writing it.
         self.link.counters.replies_dropped += 1;
         fill(&mut alloc::vec![0; length])
+    }
+}
+
+/// Where the checksum of a segment is that the device computes: smoltcp's IPv4 headers have no
+/// options.
+const OFFLOAD: Offload =
+    Offload { transport: (link::HEADER + IPV4_HEADER) as u16, checksum: CHECKSUM as u16, segment: None };
+/// Where it is in the header of TCP.
+const CHECKSUM: usize = 16;
+
+/// Writes the sum over the pseudo-header (RFC 9293, section 3.1) where the checksum belongs.
+fn write_partial_checksum(packet: &mut [u8]) {
+    let Some((header, segment)) = packet.split_at_mut_checked(IPV4_HEADER) else { return };
+    let addresses = header[12..].chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let protocol = u32::from(header[9]);
+    let sum = addresses.sum::<u32>() + protocol + segment.len() as u32;
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    if let Some(field) = segment.get_mut(CHECKSUM..CHECKSUM + 2) {
+        field.copy_from_slice(&(sum as u16).to_be_bytes());
     }
 }
 

@@ -92,7 +92,7 @@ struct Backlog {
 
 impl Tcp {
     pub fn new<F: Frames, E: Entropy>(options: &Options, lower: &Lower<F, E>) -> Self {
-        let offload = lower.link.frames.checksums().transmit;
+        let offload = lower.link.frames.offloads().checksum;
         let address = lower.addressing.map(|own| own.address);
         // Its receive buffer is what the peer is promised: that of a real connection.
         let scratch = new_sockets(options.tcp_buffer, 1);

@@ -54,7 +54,7 @@ pub(crate) struct Syn {
 impl<'a> Segment<'a> {
     /// Checks the segment in `packet`; counts what it drops.
     pub fn parse<F: Frames, E: Entropy>(lower: &mut Lower<F, E>, packet: &PacketIn<'a>) -> Option<Self> {
-        let trusted = lower.link.frames.checksums().receive;
+        let trusted = lower.link.verified;
         let counters = &mut lower.link.counters;
         let Ok(segment) = TcpPacket::new_checked(packet.payload) else {
             counters.malformed += 1;
