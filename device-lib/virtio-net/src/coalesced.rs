@@ -61,8 +61,11 @@ impl Headers {
         };
         let header = usize::from(frame.get(tcp + 12)? >> 4) * 4;
         let length = tcp + header;
-        (header >= LEAST_TCP && length <= frame.len() && length <= MOST_HEADERS)
-            .then_some(Headers { length, tcp, is_v6 })
+        (header >= LEAST_TCP && length <= frame.len() && length <= MOST_HEADERS).then_some(Headers {
+            length,
+            tcp,
+            is_v6,
+        })
     }
 
     /// Makes `part`, which begins with the headers of the whole segment, a segment of its own:
@@ -110,7 +113,8 @@ pub(crate) mod tests {
 
     /// A segment of TCP over IPv4 with options, FIN and PSH.
     pub(crate) fn segment(data: &[u8]) -> Vec<u8> {
-        let mut frame = [[2; 12].as_slice(), &IPV4, &[0x45, 0], &((52 + data.len()) as u16).to_be_bytes()].concat();
+        let mut frame =
+            [[2; 12].as_slice(), &IPV4, &[0x45, 0], &((52 + data.len()) as u16).to_be_bytes()].concat();
         frame.extend([0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
         frame.extend([0, 80, 4, 0, 0xff, 0xff, 0xff, 0xf0, 0, 0, 0, 7, 8 << 4, 0x99, 1, 0, 0, 0, 0, 0]);
         frame.extend([1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);

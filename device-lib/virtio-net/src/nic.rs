@@ -538,8 +538,13 @@ impl DerefMut for Received {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coalesced;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use core::future::poll_fn;
     use core::task::Waker;
-    use unik_virtio::mock::{Device, MockPort, MockTransport};
+    use unik::executor;
+    use unik_virtio::mock::{Device, DeviceQueue, MockPort, MockTransport};
 
     const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 
@@ -702,6 +707,162 @@ mod tests {
         assert_eq!(nic.counters().runts, 2);
     }
 
+    /// The device receives `frame` into as many buffers as it takes.
+    fn deliver_merged(device: &Device, flags: u8, frame: &[u8]) {
+        device.queue(0, |queue| {
+            let mut rest = [[flags; 1].as_slice(), &[0; HEADER - 1], frame].concat();
+            let mut chains = Vec::new();
+            while !rest.is_empty() {
+                let chain = queue.next().unwrap();
+                let part: Vec<u8> = rest.drain(..rest.len().min(2048 - HEADROOM)).collect();
+                chains.push((chain, part));
+            }
+            chains[0].1[10] = chains.len() as u8;
+            for (chain, part) in chains {
+                chain.write(&part);
+                queue.give_back(u32::from(chain.id), part.len() as u32);
+            }
+        });
+    }
+
+    #[test]
+    fn a_long_segment_comes_as_several() {
+        let (mut nic, device) = card(bit::GUEST_CHECKSUM | bit::MERGED_BUFFERS, 16);
+        let data: Vec<u8> = (0..5000u32).map(|index| (index * 7) as u8).collect();
+        let whole = coalesced::tests::segment(&data);
+        // More of them than there are buffers: all come back.
+        for _ in 0..20 {
+            deliver_merged(&device, 1, &whole);
+            let (mut received, mut at): (Vec<u8>, Option<u32>) = (Vec::new(), None);
+            while let Some(frame) = nic.receive() {
+                assert!(nic.is_verified(&frame));
+                let headers = Headers::parse(&frame).unwrap();
+                let sequence = u32::from_be_bytes(frame[38..42].try_into().unwrap());
+                assert_eq!(sequence, at.unwrap_or(sequence), "one follows the other");
+                at = Some(sequence.wrapping_add((frame.len() - headers.length) as u32));
+                received.extend(&frame[headers.length..]);
+                nic.release(frame);
+            }
+            assert_eq!(received, data);
+            nic.flush();
+        }
+        assert_eq!(nic.counters().received, 60);
+    }
+
+    #[test]
+    fn what_is_too_long_and_no_segment_is_dropped() {
+        let (mut nic, device) = card(bit::GUEST_CHECKSUM | bit::MERGED_BUFFERS, 16);
+        for _ in 0..20 {
+            deliver_merged(&device, 1, &[6; 4000]);
+            assert!(nic.receive().is_none());
+            nic.flush();
+            // Nor one whose checksum nobody has verified.
+            deliver_merged(&device, 0, &coalesced::tests::segment(&[7; 4000]));
+            assert!(nic.receive().is_none());
+            nic.flush();
+        }
+        assert_eq!((nic.counters().oversized, nic.counters().broken), (40, None));
+    }
+
+    #[test]
+    fn a_frame_of_more_buffers_than_there_are_is_a_lie() {
+        let (mut nic, device) = card(bit::GUEST_CHECKSUM | bit::MERGED_BUFFERS, 16);
+        device.queue(0, |queue| {
+            let chain = queue.next().unwrap();
+            let mut bytes = [0; 100];
+            bytes[10] = 2;
+            chain.write(&bytes);
+            queue.give_back(u32::from(chain.id), 100);
+        });
+        assert!(nic.receive().is_none());
+        assert_eq!(nic.counters().broken, Some(DeviceError::TooFewBuffers(2)));
+    }
+
+    #[test]
+    fn the_device_finishes_what_it_is_asked_to() {
+        let offload = Offload { transport: 34, checksum: 16, segment: None };
+        let (mut nic, device) = card(bit::CHECKSUM | bit::SEGMENTATION, 16);
+        let longest = nic.offloads().segmentation.unwrap();
+        assert!(nic.offloads().checksum && longest > 8000);
+        nic.transmit_offloaded(60, offload, |frame| frame.fill(1)).unwrap();
+        let segment = core::num::NonZeroU16::new(1448);
+        let whole = coalesced::tests::segment(&vec![3; longest - 66]);
+        let offload = Offload { segment, ..offload };
+        nic.transmit_offloaded(longest, offload, |frame| frame.copy_from_slice(&whole)).unwrap();
+        nic.flush();
+        device.queue(1, |queue| {
+            let bytes = queue.next().unwrap().bytes();
+            assert_eq!((&bytes[..HEADER], bytes.len()), (&[1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 0, 0][..], 72));
+            let bytes = queue.next().unwrap().bytes();
+            assert_eq!(bytes[..HEADER], [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0]);
+            assert_eq!(bytes[HEADER..], whole);
+        });
+        let (nic, _) = card(bit::SEGMENTATION, 16);
+        assert_eq!(nic.offloads(), Offloads::default(), "none without checksums");
+    }
+
+    #[test]
+    fn asks_for_no_more_than_it_can_have() {
+        let all = u64::MAX;
+        let has = |offered: u64, bits: u64| wanted(offered, None) & offered & bits != 0;
+        assert!(has(all, bit::GUEST_SEGMENTS) && has(all, bit::SEGMENTATION));
+        assert!(!has(all & !bit::MERGED_BUFFERS, bit::GUEST_SEGMENTS));
+        assert!(!has(all & !bit::GUEST_CHECKSUM, bit::GUEST_SEGMENTS | bit::MERGED_BUFFERS));
+        assert!(!has(all & !bit::CHECKSUM, bit::SEGMENTATION));
+    }
+
+    #[test]
+    fn the_bell_waits_while_more_comes_in() {
+        let (mut nic, device) = card(feature::EVENT_INDEX, 16);
+        nic.bell.cost = Duration::from_secs(3600);
+        deliver(&device, &[1; 60]);
+        nic.transmit(60, |_| ()).unwrap();
+        nic.flush();
+        assert_eq!(device.notifications(1), 0);
+        assert!(device.queue(1, DeviceQueue::next).is_some(), "it may look all the same");
+        assert!(is_ready(&mut nic), "a turn follows");
+        let frame = nic.receive().unwrap();
+        nic.release(frame);
+        nic.transmit(60, |_| ()).unwrap();
+        nic.flush();
+        assert_eq!(device.notifications(1), 1);
+        // Nothing to send in the turn that follows: the bell is still rung.
+        device.queue(1, |queue| queue.notify_at(2));
+        deliver(&device, &[1; 60]);
+        nic.transmit(60, |_| ()).unwrap();
+        nic.flush();
+        let frame = nic.receive().unwrap();
+        nic.release(frame);
+        assert!(!is_ready(&mut nic));
+        assert_eq!(device.notifications(1), 2);
+        // It doesn't wait longer than it takes.
+        nic.bell.cost = Duration::ZERO;
+        device.queue(1, |queue| queue.notify_at(3));
+        deliver(&device, &[1; 60]);
+        nic.transmit(60, |_| ()).unwrap();
+        nic.flush();
+        assert_eq!(device.notifications(1), 3);
+    }
+
+    #[test]
+    fn while_the_loop_looks_no_interrupt_is_asked_for() {
+        let (mut nic, device) = card(feature::EVENT_INDEX, 16);
+        nic.polling = true;
+        executor::block_on(async {
+            poll_fn(|cx| {
+                // The first to know what a wake-up costs, and the others then to look.
+                if nic.poll_ready(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                deliver(&device, &[1; 60]);
+                assert!(!device.interrupt(0));
+                Poll::Pending
+            })
+            .await;
+        });
+        assert_eq!(nic.receive().unwrap().len(), 60);
+    }
+
     #[test]
     fn a_device_that_lies_is_given_up() {
         let (mut nic, device) = card(0, 16);
@@ -722,6 +883,9 @@ mod tests {
         assert!(Nic::new(MockTransport::new(device), "nic", settings(16)).is_err());
         let device = Device::new(feature::VERSION_1 | bit::MAC, &[256, 0]);
         device.set_config(&MAC);
-        assert_eq!(Nic::new(MockTransport::new(device), "nic", settings(16)).map(drop), Err(SetupError::NoQueue));
+        assert_eq!(
+            Nic::new(MockTransport::new(device), "nic", settings(16)).map(drop),
+            Err(SetupError::NoQueue)
+        );
     }
 }

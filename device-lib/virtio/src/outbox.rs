@@ -119,7 +119,11 @@ impl Outbox {
         // The head doesn't catch up with the oldest: if both were at one place, nothing would tell
         // whether all is free or nothing.
         let before_oldest = |place: usize| fits(place, oldest.begin.saturating_sub(ALIGN));
-        if self.head > oldest.begin { fits(self.head, all).or_else(|| before_oldest(0)) } else { before_oldest(self.head) }
+        if self.head > oldest.begin {
+            fits(self.head, all).or_else(|| before_oldest(0))
+        } else {
+            before_oldest(self.head)
+        }
     }
 
     /// Takes back what the device is done with.

@@ -48,8 +48,7 @@ impl Ring {
         let rings = Shared::new(used + 6 + 8 * entries)?;
         let (next_available, published, next_used) = (0, 0, 0);
         let mask = size - 1;
-        let ring =
-            Ring { descriptors, rings, used, mask, event_index, next_available, published, next_used };
+        let ring = Ring { descriptors, rings, used, mask, event_index, next_available, published, next_used };
         ring.disarm();
         Some(ring)
     }

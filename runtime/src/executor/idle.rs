@@ -185,7 +185,8 @@ impl Policy {
                     Way::Sleep => (tried, kept),
                 };
                 let better = self.better(look, sleep);
-                self.patience = if better == self.way { (self.patience * 2).min(MOST_PATIENCE) } else { PATIENCE };
+                self.patience =
+                    if better == self.way { (self.patience * 2).min(MOST_PATIENCE) } else { PATIENCE };
                 self.way = better;
                 self.decided_at = rate;
                 self.phase = Phase::Settled(self.patience);

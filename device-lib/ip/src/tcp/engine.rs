@@ -258,7 +258,8 @@ const CHECKSUM: usize = 16;
 /// Writes the sum over the pseudo-header (RFC 9293, section 3.1) where the checksum belongs.
 fn write_partial_checksum(packet: &mut [u8]) {
     let Some((header, segment)) = packet.split_at_mut_checked(IPV4_HEADER) else { return };
-    let addresses = header[12..].chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let addresses =
+        header[12..].chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
     let protocol = u32::from(header[9]);
     let sum = addresses.sum::<u32>() + protocol + segment.len() as u32;
     let sum = (sum & 0xffff) + (sum >> 16);
