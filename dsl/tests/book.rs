@@ -88,6 +88,12 @@ fn about(page: &mut String, component: &Component) {
     if component.implied.is_some() {
         facts.push("Comes in by itself where it is needed and nothing else is declared".into());
     }
+    for argument in &component.arguments {
+        facts.push(format!(
+            "On the command line of a process: `{}={}`: {}",
+            argument.name, argument.usage, argument.doc
+        ));
+    }
     for (name, part) in &component.parts {
         facts.push(format!("Part `{name}`: {}{}", part.summary, if part.always { ", always" } else { "" }));
     }

@@ -46,6 +46,8 @@ pub struct Component {
     pub wires: Vec<Wire>,
     /// Interfaces that it needs and the file doesn't name.
     pub needs: Vec<Need>,
+    /// Words of the command line that its instances read, in a process.
+    pub arguments: Vec<Argument>,
     /// Its options in the order of the table.
     pub options: IndexMap<String, OptionSpec>,
     /// Protocols and abilities below the grain of the crate, each a node of the plan
@@ -139,6 +141,18 @@ pub struct Need {
     pub reason: String,
 }
 
+/// A word of the command line that an instance reads, in a process: `NAME=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Argument {
+    /// What stands before the `=`.
+    pub name: String,
+    /// What stands after it.
+    pub usage: String,
+    /// One line for people.
+    pub doc: String,
+}
+
 /// A protocol or ability below the grain of the crate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -204,7 +218,8 @@ pub struct Form {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Constraint {
-    /// The address `value` lies inside the network of `of`.
+    /// The address `value` lies inside the network of `of`, and is neither that network's
+    /// own nor its broadcast address.
     Within {
         /// A placeholder of type `ipv4`, `ipv6` or `ip`.
         value: String,
@@ -214,6 +229,18 @@ pub enum Constraint {
     /// A host of its network: neither the network address nor the broadcast address.
     Host(
         /// A placeholder of type `cidr4`.
+        String,
+    ),
+    /// The name of a host (RFC 1123, 2.1): labels of 1 to 63 letters, digits and hyphens, none
+    /// of them at an end, joined by dots, 253 bytes in all (RFC 1035, 2.3.4).
+    Hostname(
+        /// A placeholder of type `string` or `name`.
+        String,
+    ),
+    /// A size that the component takes of the appliance's memory, so that it can't be more
+    /// than that. Holds where it is written, on the target `machine`.
+    InMemory(
+        /// A placeholder of type `size`.
         String,
     ),
     /// The two placeholders differ (an address and its gateway).
@@ -228,7 +255,8 @@ pub enum Constraint {
         /// A placeholder of type `integer` or `size`.
         String,
     ),
-    /// A unicast address: of a host, neither multicast nor broadcast nor unspecified.
+    /// A unicast address that a host may have on a network: neither multicast nor broadcast
+    /// nor unspecified, nor of a range that means the host itself or nothing (RFC 6890).
     Unicast(
         /// A placeholder of type `mac`, `ipv4`, `ipv6`, `ip`, `cidr4` or `cidr6`.
         String,

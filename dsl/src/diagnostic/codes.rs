@@ -393,7 +393,8 @@ appliance b { }"#,
 }"#;
 
     UNICAST = "U0405", "an address that is not that of one host",
-        "Broadcast, multicast and unspecified addresses can't be the address of a host.",
+        "Broadcast, multicast, unspecified, loopback and reserved addresses (RFC 6890) can't be the address of \
+         a host on a network.",
         wrong: r#"appliance a {
     device n = virtio-net { mac 01:00:5e:00:00:01 }
     network l = ip on n { ipv4 dhcp }
@@ -474,6 +475,48 @@ appliance b { }"#,
     rev "0123abc"
 }"#,
         right: "let a = 1";
+
+    HOSTNAME = "U0412", "no name of a host",
+        "Parts of at most 63 letters, digits and hyphens, a hyphen neither first nor last, joined by dots, at \
+         most 253 bytes in all (RFC 1123, RFC 1035): what DHCP and DNS servers take.",
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 dhcp
+        hostname "my_site"
+    }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 dhcp
+        hostname "my-site"
+    }
+    service e = echo on l
+}"#;
+
+    MORE_THAN_MEMORY = "U0413", "more memory than there is",
+        "The size is taken of the appliance's memory, which is all that the machine has. This is known of \
+         each size by itself: several together may still be more than there is.",
+        wrong: r#"appliance a {
+    memory 8 MiB
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 dhcp
+        tcp-memory 60 MiB
+    }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    memory 8 MiB
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 dhcp
+        tcp-memory 4 MiB
+    }
+    service e = echo on l
+}"#;
 
     UNKNOWN_COMPONENT = "U0501", "no such component",
         "`unikgen components` lists the catalogue. A component of your own is known once `crate NAME { \

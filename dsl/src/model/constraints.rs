@@ -5,11 +5,11 @@ use std::path::Path;
 
 use unik_catalogue::schema::{Constraint, Existing};
 use unik_catalogue::value::Place;
-use unik_catalogue::{Bound, Component, Value as Typed};
+use unik_catalogue::{Bound, Component, Options, Value as Typed};
 
 use super::load::plain;
 use super::matching::Matched;
-use super::{Checker, Listening};
+use super::{Checker, Listening, Taken};
 use crate::diagnostic::{Diagnostic, codes};
 
 impl Checker<'_> {
@@ -75,6 +75,32 @@ impl Checker<'_> {
                                 };
                             }
                             self.error(diagnostic);
+                        }
+                    }
+                }
+                Constraint::Hostname(name) => {
+                    for (value, place) in matched.all(name) {
+                        if let Typed::String(text) | Typed::Name(text) = value
+                            && let Err(why) = hostname(text)
+                        {
+                            self.error(
+                                Diagnostic::error(
+                                    codes::HOSTNAME,
+                                    place,
+                                    format!("`{key}` takes the name of a host"),
+                                )
+                                .label(why),
+                            );
+                        }
+                    }
+                }
+                Constraint::InMemory(name) => {
+                    for (value, place) in matched.all(name) {
+                        // A default is for appliances of every size.
+                        if let Typed::Size(bytes) = value
+                            && matched.is_written
+                        {
+                            self.taken.push(Taken { key: key.into(), bytes: *bytes, place });
                         }
                     }
                 }
@@ -144,27 +170,54 @@ impl Checker<'_> {
                 )
                 .and(network_place, "the network"),
             );
+        } else if let IpAddr::V4(address) = address
+            && let Some((role, _)) = no_host(address, prefix)
+        {
+            self.error(
+                Diagnostic::error(
+                    codes::NO_HOST,
+                    place,
+                    format!("the {what} {address} is {role}, not of a host"),
+                )
+                .and(network_place, "the network"),
+            );
         }
     }
 
     fn host(&mut self, value: &Typed, place: Place) {
         let Typed::Cidr4(address, prefix) = value else { return };
-        // Networks of one or two addresses have no broadcast address (RFC 3021).
-        if *prefix >= 31 {
-            return;
+        let Some((role, network)) = no_host(*address, *prefix) else { return };
+        let mut diagnostic =
+            Diagnostic::error(codes::NO_HOST, place, format!("{address} is {role}, not of a host"));
+        let example = Ipv4Addr::from_bits(network.to_bits() + 2);
+        // Where the whole network has no hosts, there is no example in it.
+        if not_unicast(&Typed::Ipv4(example)).is_none() {
+            diagnostic =
+                diagnostic.help(format!("a host of this network is {example}/{prefix}, for example"));
         }
-        let mask = u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or(0);
-        let (bits, what) = (address.to_bits(), "is the address of the network itself");
-        let what = match bits & !mask {
-            0 => what,
-            rest if rest == !mask => "is the broadcast address of the network",
-            _ => return,
+        self.error(diagnostic);
+    }
+
+    /// Reports sizes that are more than the memory that they are taken of.
+    pub(super) fn more_than_memory(&mut self, settings: &Options) {
+        let taken = std::mem::take(&mut self.taken);
+        let memory = settings.get("memory").and_then(|entries| entries.first());
+        let Some((Typed::Size(memory), place)) =
+            memory.and_then(|entry| Some((entry.value("size")?, entry.place)))
+        else {
+            return;
         };
-        let example = Ipv4Addr::from_bits((bits & mask) + 2);
-        self.error(
-            Diagnostic::error(codes::NO_HOST, place, format!("{address} {what}, not of a host"))
-                .help(format!("a host of this network is {example}/{prefix}, for example")),
-        );
+        for Taken { key, bytes, place: at } in taken.into_iter().filter(|it| it.bytes > *memory) {
+            let diagnostic = Diagnostic::error(
+                codes::MORE_THAN_MEMORY,
+                at,
+                format!("`{key}` takes {}, and the appliance has {} in all", shown(bytes), shown(*memory)),
+            );
+            self.error(match place {
+                Some(place) => diagnostic.and(place, "the memory that it is taken of"),
+                None => diagnostic.help("`memory SIZE` gives the appliance more than the default"),
+            });
+        }
     }
 
     /// Reports values that two instances have and only one may.
@@ -255,6 +308,55 @@ fn same(one: &Typed, other: &Typed) -> bool {
     }
 }
 
+/// What an address of a network with this prefix is, if it isn't a host's, and that network.
+fn no_host(address: Ipv4Addr, prefix: u8) -> Option<(&'static str, Ipv4Addr)> {
+    // Networks of one or two addresses have no broadcast address (RFC 3021).
+    if prefix >= 31 {
+        return None;
+    }
+    let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+    let role = match address.to_bits() & !mask {
+        0 => "the address of the network itself",
+        rest if rest == !mask => "the broadcast address of the network",
+        _ => return None,
+    };
+    Some((role, Ipv4Addr::from_bits(address.to_bits() & mask)))
+}
+
+/// A number of bytes in the largest unit that it is whole in.
+fn shown(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = units.iter().find(|(bits, _)| bytes != 0 && bytes.trailing_zeros() >= *bits);
+    whole.map_or_else(|| format!("{bytes} B"), |(bits, unit)| format!("{} {unit}", bytes >> bits))
+}
+
+fn hostname(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("this is empty".into());
+    }
+    if text.len() > 253 {
+        return Err(format!("this has {} bytes, and names have at most 253 (RFC 1035)", text.len()));
+    }
+    for label in text.split('.') {
+        if label.is_empty() {
+            return Err("there is nothing before, after or between dots".into());
+        }
+        if label.len() > 63 {
+            return Err(format!("a part of a name has at most 63 bytes (RFC 1035), this {}", label.len()));
+        }
+        if let Some(other) = label.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '-') {
+            return Err(format!(
+                "names of hosts are of letters, digits and hyphens, not `{}`",
+                other.escape_debug()
+            ));
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err("a hyphen stands neither first nor last".into());
+        }
+    }
+    Ok(())
+}
+
 fn not_unicast(value: &Typed) -> Option<&'static str> {
     if let Typed::Mac(mac) = value {
         return match mac {
@@ -268,6 +370,13 @@ fn not_unicast(value: &Typed) -> Option<&'static str> {
         address if address.is_multicast() => Some("this is a multicast address"),
         address if address.is_unspecified() => Some("this address stands for none"),
         IpAddr::V4(Ipv4Addr::BROADCAST) => Some("this is the broadcast address"),
+        address if address.is_loopback() => Some("this address is every host's own, and on no network"),
+        IpAddr::V4(address) if address.octets()[0] == 0 => {
+            Some("addresses that begin with 0 are no host's (RFC 6890)")
+        }
+        IpAddr::V4(address) if address.octets()[0] >= 240 => {
+            Some("addresses from 240.0.0.0 on are reserved (RFC 6890)")
+        }
         _ => None,
     }
 }
@@ -309,5 +418,41 @@ mod tests {
         assert!(not_unicast(&Typed::Ip("224.0.0.1".parse().unwrap())).is_some());
         assert!(not_unicast(&Typed::Ipv4("0.0.0.0".parse().unwrap())).is_some());
         assert!(not_unicast(&Typed::Ipv6("fd00::1".parse().unwrap())).is_none());
+        for no in ["127.0.0.1", "0.1.2.3", "240.0.0.1", "255.255.255.255", "::1", "ff02::1", "::"] {
+            assert!(not_unicast(&Typed::Ip(no.parse().unwrap())).is_some(), "{no}");
+        }
+        for yes in ["169.254.1.1", "10.0.0.1", "223.255.255.254", "1.1.1.1"] {
+            assert!(not_unicast(&Typed::Ip(yes.parse().unwrap())).is_none(), "{yes}");
+        }
+    }
+
+    #[test]
+    fn names_of_hosts() {
+        let label = "a".repeat(63);
+        for good in ["a", "Web-1", "1st", "a.b.c", &label, &[label.as_str(); 3].join(".")] {
+            assert_eq!(hostname(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "-a",
+            "a-",
+            "a_b",
+            "a b",
+            "ü",
+            "a\n",
+            &"a".repeat(64),
+            &[label.as_str(); 4].join("."),
+        ] {
+            assert!(hostname(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown_whole() {
+        assert_eq!([0, 1000, 64 << 10, 60 << 30].map(shown), ["0 B", "1000 B", "64 KiB", "60 GiB"]);
     }
 }

@@ -76,6 +76,19 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// The same of a number with a word behind it at `place`, that is no unit.
+    pub fn unknown_unit(mut self, number: u64, word: &str, ty: &Type, place: Place) -> Reason {
+        self.place = place;
+        self.found = format!("`{number} {word}`");
+        match ty {
+            Type::Size { .. } => drop(size(number, word, &mut self)),
+            _ => drop(duration(number, word, &mut self)),
+        }
+        self
+    }
+}
+
 impl Checker<'_> {
     /// `value` as a `ty`; what is wrong is reported as being about `what`.
     pub(super) fn convert_or_say(&mut self, value: &Value, ty: &Type, what: &str) -> Option<Typed> {
@@ -154,9 +167,14 @@ impl Checker<'_> {
                     Some(format!("write `{number} ms`, `{number} s`, `{number} min` or `{number} h`"));
                 None
             }
-            (Type::Rate, ValueKind::Rate(number, per, unit)) => duration(*per, unit, &mut misfit)
-                .filter(|span| !span.is_zero())
-                .map(|span| Typed::Rate(*number, span)),
+            (Type::Rate, ValueKind::Rate(number, per, unit)) => {
+                let span = duration(*per, unit, &mut misfit).filter(|span| !span.is_zero());
+                // What it takes in place of the unit, in place of the whole.
+                misfit.replacement = misfit
+                    .replacement
+                    .map(|meant| format!("{number} per {}", meant.strip_prefix("1 ").unwrap_or(&meant)));
+                span.map(|span| Typed::Rate(*number, span))
+            }
             (Type::Rate, ValueKind::Integer(number)) => {
                 misfit.close = true;
                 misfit.replacement = Some(format!("{number} per second"));
@@ -365,12 +383,28 @@ fn time_unit(unit: &str) -> Option<u64> {
     })
 }
 
+const TIME_UNITS: &str = "units of time are ns, us, ms, s, min, h and d";
+
+/// The unit of time that was probably meant.
+fn meant_time(unit: &str) -> Option<&'static str> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "m" | "mins" => "min",
+        "sec" | "secs" => "s",
+        "hr" | "hrs" => "h",
+        "msec" | "msecs" | "millis" => "ms",
+        "usec" | "usecs" | "micros" => "us",
+        "nsec" | "nsecs" | "nanos" => "ns",
+        other => ["ns", "us", "ms", "s", "min", "h", "d"].into_iter().find(|unit| *unit == other)?,
+    })
+}
+
 fn duration(number: u64, unit: &str, misfit: &mut Reason) -> Option<Duration> {
     misfit.close = true;
     let Some(nanoseconds) = time_unit(unit) else {
         misfit.code = codes::UNIT;
         misfit.detail = Some(format!("`{unit}` is no unit of time"));
-        misfit.help = Some("units of time are ns, us, ms, s, min, h and d".into());
+        misfit.help = Some(TIME_UNITS.into());
+        misfit.replacement = meant_time(unit).map(|meant| format!("{number} {meant}"));
         return None;
     };
     let total = number.checked_mul(nanoseconds);

@@ -19,6 +19,8 @@ pub struct Matched {
     pub form: usize,
     pub values: BTreeMap<String, Bound>,
     pub words: BTreeSet<String>,
+    /// Whether it stands in the file, and isn't a default.
+    pub is_written: bool,
     /// Where the values of each placeholder stand.
     pub places: BTreeMap<String, Vec<Place>>,
 }
@@ -260,9 +262,26 @@ impl Checker<'_> {
             at,
             kind: match misfit {
                 Misfit::Poisoned => MismatchKind::Poisoned,
-                Misfit::Because(reason) => MismatchKind::Value(reason),
+                Misfit::Because(reason) => {
+                    MismatchKind::Value(self.with_unit(ty, value, values.get(at + 1), reason))
+                }
             },
         })
+    }
+
+    /// A number without its unit, where a word follows that could have been meant as one:
+    /// `5 m`. Apart from its number only a known unit is read as one.
+    fn with_unit(&self, ty: &Type, number: &Value, next: Option<&Value>, reason: Box<Reason>) -> Box<Reason> {
+        let (ValueKind::Integer(count), Some(Value { kind: ValueKind::Word(word), place })) =
+            (&number.kind, next)
+        else {
+            return reason;
+        };
+        // A value that comes by a name is written elsewhere.
+        if reason.code != codes::UNIT || !word.chars().all(char::is_alphabetic) {
+            return reason;
+        }
+        Box::new(reason.unknown_unit(*count, word, ty, Place { end: place.end, ..number.place }))
     }
 
     fn is_word(&self, value: Option<&Value>, word: &str) -> bool {

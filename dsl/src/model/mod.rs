@@ -124,10 +124,19 @@ struct Checker<'a> {
     lock: Option<LockFile>,
     /// Values that may not be equal in two instances, by component, option and placeholder.
     unique: HashMap<(String, String, String), Vec<(Typed, Place)>>,
+    /// Sizes that are taken of the appliance's memory.
+    taken: Vec<Taken>,
     /// Places whose unknown name was reported.
     said: HashSet<Place>,
     /// Conversions left before a file is refused as a bomb.
     budget: usize,
+}
+
+/// A size that is taken of the appliance's memory.
+struct Taken {
+    key: String,
+    bytes: u64,
+    place: Place,
 }
 
 struct Declared {
@@ -185,6 +194,7 @@ impl<'a> Checker<'a> {
             missing_crates: false,
             lock: None,
             unique: HashMap::new(),
+            taken: Vec::new(),
             said: HashSet::new(),
             budget: 1_000_000,
         }
@@ -216,6 +226,9 @@ impl Checker<'_> {
             .collect();
         let settings = self.settings(&entries, settings_of.as_deref(), appliance.place);
         self.not_unique();
+        if self.target == Target::Machine {
+            self.more_than_memory(&settings);
+        }
         self.unread();
         Some(Model {
             appliance: appliance.clone(),

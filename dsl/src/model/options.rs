@@ -182,8 +182,9 @@ impl Checker<'_> {
         place: Place,
         listens: &mut Vec<Listening>,
     ) -> Option<TypedEntry> {
-        let matched = self.match_option(&entry.key, spec, &entry.values, place);
-        if let Some(matched) = &matched {
+        let mut matched = self.match_option(&entry.key, spec, &entry.values, place);
+        if let Some(matched) = &mut matched {
+            matched.is_written = true;
             let constraints = &spec.forms[matched.form].constraints;
             self.form_constraints(of.component, &of.key(&entry.key.value), constraints, matched, listens);
         }

@@ -130,6 +130,14 @@ fn describe(component: &Component, paint: Paint) -> String {
         part.provides.iter().map(move |interface| (interface.clone(), format!("through its part {name}")))
     });
     section(&mut text, &strong("Provides"), provided.chain(by_parts));
+    section(
+        &mut text,
+        &strong("On the command line of a process"),
+        component
+            .arguments
+            .iter()
+            .map(|argument| (format!("{}={}", argument.name, argument.usage), argument.doc.clone())),
+    );
     if !component.options.is_empty() {
         let title = if component.kind == Kind::Appliance { "Settings" } else { "Options" };
         let _ = writeln!(text, "\n{}", strong(title));
@@ -225,6 +233,8 @@ fn inside(constraint: &Constraint) -> String {
     match constraint {
         Constraint::Within { value, of } => format!("{value} lies in the network of {of}"),
         Constraint::Host(name) => format!("{name} is a host's, neither the network's nor broadcast"),
+        Constraint::Hostname(name) => format!("{name} is the name of a host (RFC 1123)"),
+        Constraint::InMemory(name) => format!("{name} is not more than the appliance's memory"),
         Constraint::Differ(one, other) => format!("{one} and {other} differ"),
         Constraint::PowerOfTwo(name) => format!("{name} is a power of two"),
         Constraint::Unicast(name) => format!("{name} is one host's, not a group's"),

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::{
-    Component, Constraint, Form, Kind, ManifestError, Need, OptionSpec, Package, Part, Target, Wire,
+    Argument, Component, Constraint, Form, Kind, ManifestError, Need, OptionSpec, Package, Part, Target, Wire,
 };
 use crate::usage::Usage;
 
@@ -51,6 +51,7 @@ impl Component {
             provides: table.provides,
             wires: table.wires,
             needs: table.needs,
+            arguments: table.arguments,
             options: read_options(table.options, path)?,
             parts: table.parts,
             constraints: table.constraints,
@@ -69,6 +70,12 @@ impl Component {
             if let Some(other) = part.with.iter().find(|other| !self.parts.contains_key(*other)) {
                 return fail(format!("part `{name}` is with `{other}`, which is no part of this component"));
             }
+        }
+        // A space ends a word of the command line, and `=` its name.
+        if let Some(argument) =
+            self.arguments.iter().find(|it| it.name.is_empty() || it.name.contains([' ', '=']))
+        {
+            return fail(format!("`{}` is no name of an argument", argument.name));
         }
         for (key, option) in &self.options {
             self.check_option(key, option).or_else(&fail)?;
@@ -109,6 +116,8 @@ impl Component {
                     | Constraint::PowerOfTwo(name)
                     | Constraint::Unicast(name)
                     | Constraint::Unique(name)
+                    | Constraint::Hostname(name)
+                    | Constraint::InMemory(name)
                     | Constraint::Exists { path: name, .. } => vec![name],
                     Constraint::Listens { port, wire, .. } => {
                         if !self.wires.iter().any(|w| w.name == *wire) {
@@ -234,6 +243,8 @@ struct Table {
     wires: Vec<Wire>,
     #[serde(default)]
     needs: Vec<Need>,
+    #[serde(default)]
+    arguments: Vec<Argument>,
     #[serde(default)]
     options: IndexMap<String, RawOption>,
     #[serde(default)]
