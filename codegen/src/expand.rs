@@ -11,7 +11,7 @@ use proc_macro2::{Delimiter, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::quote;
 use sha2::{Digest, Sha256};
 use unik_catalogue::host::Baked;
-use unik_catalogue::schema::Transport;
+use unik_catalogue::schema::{Argument, Transport};
 use unik_catalogue::value::Bound;
 use unik_catalogue::{Kind, Target, Type, Value, rust_name, shape};
 use unik_dsl::plan::{EdgeKind, Node, Plan};
@@ -73,6 +73,7 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
     if plan.order.len() == seal_at {
         steps.extend(quote!(::unik::platform::seal();));
     }
+    let arguments = (plan.target == Target::Process).then(|| arguments(plan));
     let log = log_level(plan)
         .map(|level| Ident::new(&rust_name::type_name(level), Span::call_site()))
         .map(|level| quote!(::unik::logging::start(::unik::log::LevelFilter::#level);));
@@ -80,6 +81,7 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
     let wire = quote! {
         /// Starts every instance, providers first.
         pub(super) async fn wire() -> Result<(), StartError> {
+            #arguments
             #log
             #steps
             ::unik::platform::ready();
@@ -98,6 +100,17 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
         }
     };
     Ok(Expansion { module, entry: quote!(::unik::entry!(unik_appliance::wire);), blobs, hash })
+}
+
+/// The statement that refuses a command line with words that no instance reads.
+fn arguments(plan: &Plan) -> TokenStream {
+    let known = plan.instances().flat_map(|(_, node)| {
+        node.component.arguments.iter().map(|argument| {
+            let (instance, Argument { name, usage, doc }) = (&node.id, argument);
+            quote!(::unik::platform::process::Argument { instance: #instance, name: #name, usage: #usage, doc: #doc })
+        })
+    });
+    quote!(::unik::platform::process::check_arguments(&[#(#known),*]);)
 }
 
 /// How often the handle of each instance is an argument.

@@ -92,6 +92,7 @@ const COMPONENTS: [(&str, &str); 7] = [
         stands-in-for = "net"
         listeners = true
         provides = ["Tcp", "Udp"]
+        arguments = [{ name = "publish", usage = "HOST:PORT", doc = "where a port is" }]
     "#,
     ),
     (

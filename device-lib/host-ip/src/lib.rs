@@ -45,15 +45,21 @@ unik::options!();
 
 /// Starts the network `cx.instance()`, which accepts the ports of `listens`.
 ///
+/// A `publish=` on the command line that can't be read, names a port twice, or, where it is
+/// for this instance alone, a port that no service listens on, ends the process with exit
+/// code 2.
+///
 /// # Errors
-/// When the command line's `publish=` can't be read, or names a port twice.
+/// None; others of its kind have some.
 pub async fn start(
     cx: &Context,
     _options: &'static Options,
     listens: &'static [Listen],
 ) -> Result<HostIp, StartError> {
-    let mappings = publish::from_boot_line(cx.instance(), unik::platform::boot_line())
-        .map_err(|error| cx.error(format!("{error}")))?;
+    let mappings = publish::from_boot_line(cx.instance(), listens, unik::platform::boot_line())
+        .unwrap_or_else(|error| {
+            unik::platform::process::refuse_arguments(&format!("{}: {error}", cx.instance()))
+        });
     announce(IpAddr::V4(Ipv4Addr::LOCALHOST));
     Ok(HostIp::new(cx.instance(), listens, mappings))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use unik::start::Protocol;
+use unik::start::{Listen, Protocol};
 
 /// Where the host has a port of the appliance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,12 @@ pub struct Mapping {
     pub host: SocketAddr,
 }
 
-/// The mappings for `instance` in the command line `line`.
-pub(crate) fn from_boot_line(instance: &str, line: &str) -> Result<Vec<Mapping>, PublishError> {
+/// The mappings for `instance`, whose services listen on `listens`, in the command line `line`.
+pub(crate) fn from_boot_line(
+    instance: &str,
+    listens: &[Listen],
+    line: &str,
+) -> Result<Vec<Mapping>, PublishError> {
     let own = format!("{instance}.publish");
     let mut mappings = Vec::new();
     // Those of the instance first: they go before those for all.
@@ -29,6 +33,12 @@ pub(crate) fn from_boot_line(instance: &str, line: &str) -> Result<Vec<Mapping>,
                 let mapping = parse(entry)?;
                 if level.iter().any(|other| is_same_port(other, &mapping)) {
                     return Err(PublishError { entry: entry.into(), problem: Problem::Repeated });
+                }
+                let is_open =
+                    listens.iter().any(|it| it.protocol == mapping.protocol && it.port == mapping.port);
+                // One for all may be for another network.
+                if wanted == own && !is_open {
+                    return Err(PublishError { entry: entry.into(), problem: Problem::Closed });
                 }
                 level.push(mapping);
             }
@@ -85,6 +95,7 @@ enum Problem {
     Port,
     Address,
     Repeated,
+    Closed,
 }
 
 impl fmt::Display for PublishError {
@@ -95,6 +106,7 @@ impl fmt::Display for PublishError {
             Problem::Port => "a port is a number from 1 to 65535 (of the host, also 0: any that is free)",
             Problem::Address => "expected an IPv4 address, or an IPv6 address in brackets, before the ports",
             Problem::Repeated => "the port of the appliance is published already",
+            Problem::Closed => "no service listens on that port of this network",
         };
         write!(f, "publish={}: {problem}", self.entry)
     }
@@ -106,8 +118,10 @@ impl std::error::Error for PublishError {}
 mod tests {
     use super::*;
 
+    const LISTENS: &[Listen] = &[Listen { protocol: Protocol::Tcp, port: 80, service: "site" }];
+
     fn shown(instance: &str, line: &str) -> Result<Vec<String>, String> {
-        let mappings = from_boot_line(instance, line).map_err(|error| error.to_string())?;
+        let mappings = from_boot_line(instance, LISTENS, line).map_err(|error| error.to_string())?;
         Ok(mappings.iter().map(|m| format!("{:?} {} {}", m.protocol, m.port, m.host)).collect())
     }
 
@@ -124,6 +138,14 @@ mod tests {
         let line = "publish=8080:80,8443:443 wan.publish=9090:80";
         assert_eq!(shown("lan", line).expect("good"), ["Tcp 80 127.0.0.1:8080", "Tcp 443 127.0.0.1:8443"]);
         assert_eq!(shown("wan", line).expect("good"), ["Tcp 80 127.0.0.1:9090", "Tcp 443 127.0.0.1:8443"]);
+    }
+
+    #[test]
+    fn a_port_that_nobody_listens_on_isnt_published_in_vain() {
+        let error = shown("lan", "lan.publish=8081:81").expect_err("closed");
+        assert!(error.contains("no service listens"), "{error}");
+        shown("lan", "lan.publish=8080:80/udp").expect_err("another transport");
+        assert_eq!(shown("lan", "wan.publish=8081:81").expect("another's"), [""; 0]);
     }
 
     #[test]

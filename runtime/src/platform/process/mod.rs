@@ -4,12 +4,14 @@
 //! privileges. What differs from the machine:
 //!
 //! - The console is standard output.
-//! - The boot line is the command line's arguments, joined by spaces.
+//! - The boot line is the command line's arguments, joined by spaces. Words that no instance
+//!   knows are refused, before anything starts: [`check_arguments`].
 //! - [`seal`] does nothing: a process has no mappings to protect against its own code.
 //! - SIGINT and SIGTERM end the appliance between two rounds of tasks, with exit code
 //!   130 or 143 (128 and the signal's number, as shells count). A second signal of the
 //!   same kind ends it at once, also when a task never gives way.
 
+mod arguments;
 mod reactor;
 mod signals;
 
@@ -19,6 +21,7 @@ use std::string::String;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+pub use arguments::{Argument, check_arguments, refuse_arguments};
 pub use reactor::{Bell, Registration};
 
 use super::{Ending, NoEntropy};

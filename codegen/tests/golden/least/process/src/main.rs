@@ -9,6 +9,16 @@ mod unik_appliance {
     use ::unik::start::{Context, StartError};
     /// Starts every instance, providers first.
     pub(super) async fn wire() -> Result<(), StartError> {
+        ::unik::platform::process::check_arguments(
+            &[
+                ::unik::platform::process::Argument {
+                    instance: "lan",
+                    name: "publish",
+                    usage: "HOST:PORT",
+                    doc: "where a port is",
+                },
+            ],
+        );
         // implied: console = console
         let console = {
             static OPTIONS: ::unik_console::Options = ::unik_console::Options {};

@@ -9,6 +9,22 @@ mod unik_appliance {
     use ::unik::start::{Context, StartError};
     /// Starts every instance, providers first.
     pub(super) async fn wire() -> Result<(), StartError> {
+        ::unik::platform::process::check_arguments(
+            &[
+                ::unik::platform::process::Argument {
+                    instance: "type",
+                    name: "publish",
+                    usage: "HOST:PORT",
+                    doc: "where a port is",
+                },
+                ::unik::platform::process::Argument {
+                    instance: "out",
+                    name: "publish",
+                    usage: "HOST:PORT",
+                    doc: "where a port is",
+                },
+            ],
+        );
         ::unik::logging::start(::unik::log::LevelFilter::Info);
         // implied: console = console
         let console = {
