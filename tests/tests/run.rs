@@ -443,11 +443,14 @@ fn watched_it_follows_what_is_changed_and_outlives_mistakes() {
         std::fs::write(site.join("site/new.html"), "a new one\n").expect("it can be written");
         comes("/new.html", "a new one", &running);
         std::fs::remove_file(site.join("site/new.html")).expect("it can be removed");
-        // A mistake in the file itself ends what ran, and the mending starts it again.
+        // With a mistake in the file itself what ran goes on, and the mending replaces it.
+        let before = children(running.id());
         let right = std::fs::read_to_string(&file).expect("it is there");
         std::fs::write(&file, right.replace("virtio-net", "virtio-nat")).expect("it can be written");
-        running.wait_for("waiting: for a file to change", LONG);
+        running.wait_for("running: what was built before", LONG);
         assert!(running.printed().contains("virtio-nat"), "{}", running.printed());
+        comes("/", "the second", &running);
+        assert_eq!(children(running.id()), before, "{machine}: the same goes on");
         std::fs::write(&page, "the third\n").expect("it can be written");
         std::fs::write(&file, &right).expect("it can be written");
         comes("/", "the third", &running);

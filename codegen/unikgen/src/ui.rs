@@ -106,6 +106,12 @@ impl Ui {
         Ui { level: if self.is_verbose() { Level::Verbose } else { Level::Quiet }, ..*self }
     }
 
+    /// The same, without a line that redraws itself: for a time in which others write to the
+    /// terminal.
+    pub fn with_plain_progress(&self) -> Ui {
+        Ui { live: false, ..*self }
+    }
+
     /// Whether `--verbose` was given.
     pub fn is_verbose(&self) -> bool {
         self.level == Level::Verbose

@@ -485,7 +485,7 @@ pub struct Run {
     /// A port of this machine where gdb may connect; the machine waits for it (1234 by default)
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234", help_heading = "Machine")]
     pub gdb: Option<u16>,
-    /// Build and start again whenever a file that it is made of changes
+    /// Build again whenever a file that it is made of changes, and start that in its place
     #[arg(long)]
     pub watch: bool,
     /// Give up when the appliance isn't ready after so many seconds; 0 waits for ever

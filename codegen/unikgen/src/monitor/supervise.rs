@@ -35,7 +35,7 @@ pub enum End {
     Stuck,
     /// It couldn't have one of its ports; it has ended.
     PortTaken,
-    /// What it was made of has changed.
+    /// There is something to take its place.
     Changed,
 }
 
@@ -65,7 +65,7 @@ enum Message {
 }
 
 /// Starts `command`, shows its console, and waits for its end, whatever ends it: also that
-/// `changed`, which is asked again and again, says so.
+/// `changed`, which is asked again and again, says that something takes its place.
 ///
 /// # Errors
 /// When it can't be started, or standard output can't be written.

@@ -1,11 +1,11 @@
 //! `unikgen run`: build if something changed, boot, show the console, end with the guest.
 
+mod follow;
 mod start;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use unik_catalogue::Target;
 
@@ -16,9 +16,7 @@ use crate::exit::{self, Outcome};
 use crate::monitor::choose::{Choice, Monitor, Wish, choose};
 use crate::monitor::{Needs, needs};
 use crate::publish::{self, Published};
-use crate::stop;
 use crate::ui::{self, Ui};
-use watch::Watched;
 
 /// Runs; gives the exit code of the guest.
 ///
@@ -27,66 +25,27 @@ use watch::Watched;
 pub fn run(args: &Run, ui: &Ui) -> Outcome {
     let subject = appliance::locate(args.file.as_deref())?;
     if args.watch {
-        return run_watched(&subject, args, ui);
+        return follow::run(&subject, args, ui);
     }
-    let prepared = prepare(&subject, args, ui, &mut BTreeSet::new())?;
-    let code = prepared.run(args, ui, &mut || None)?;
+    let prepared = prepare(&subject, args, None, ui, &mut BTreeSet::new())?;
+    let code = prepared.run(args, ui, &mut || false)?;
     Ok(code.unwrap_or(exit::OK))
 }
 
-/// Runs, and again whenever something changes, until it is told to end.
-fn run_watched(subject: &Subject, args: &Run, ui: &Ui) -> Outcome {
-    let mut paths = watch::at_least(subject);
-    loop {
-        let since = SystemTime::now();
-        // What was looked at stays so while there is an error: it may be mended there.
-        let mut found = paths.clone();
-        let prepared = prepare(subject, args, ui, &mut found);
-        let mut watched = Watched::new(found, since);
-        if let Subject::Crate { user, .. } = subject {
-            // Building has brought it in step.
-            watched.forget_changes_of(&[user.folder.join("Cargo.toml")]);
-        }
-        paths = watched.paths().clone();
-        let outcome = match prepared {
-            Ok(prepared) => {
-                let mut meanwhile = watched.changed_meanwhile();
-                prepared.run(args, ui, &mut || meanwhile.take().or_else(|| watched.changed()))
-            }
-            Err(error) => Err(error),
-        };
-        match outcome {
-            // It was ended because something changed.
-            Ok(None) => watched.settle(),
-            Ok(Some(_)) | Err(_) if stop::requested().is_some() => {
-                return outcome.map(|code| code.unwrap_or(exit::OK));
-            }
-            // No change of a file mends the command line, or this machine.
-            Err(error) if exit::code_of(&error) != exit::FAILED => return Err(error),
-            outcome => {
-                if let Err(error) = outcome
-                    && !error.is::<exit::Reported>()
-                {
-                    ui.error(&error);
-                }
-                ui.say("waiting", "for a file to change");
-                let Some(path) = watched.wait() else { return Ok(exit::OK) };
-                ui.say("changed", &path.display().to_string());
-            }
-        }
-    }
-}
-
 /// Builds what has to be built. `made_of` gets the files and folders that it is made of.
+/// `running` are the ports of what this one is to replace, which it may have.
 fn prepare(
     subject: &Subject,
     args: &Run,
+    running: Option<&[Published]>,
     ui: &Ui,
     made_of: &mut BTreeSet<PathBuf>,
 ) -> anyhow::Result<Prepared> {
     match subject {
-        Subject::Image(image) => prepare_image(image, args, ui),
-        Subject::File(file) | Subject::Crate { file, .. } => prepare_file(subject, file, args, ui, made_of),
+        Subject::Image(image) => prepare_image(image, args, running, ui),
+        Subject::File(file) | Subject::Crate { file, .. } => {
+            prepare_file(subject, file, args, running, ui, made_of)
+        }
     }
 }
 
@@ -99,7 +58,12 @@ struct Prepared {
     taps: Vec<(String, String)>,
 }
 
-fn prepare_image(image: &Path, args: &Run, ui: &Ui) -> anyhow::Result<Prepared> {
+fn prepare_image(
+    image: &Path,
+    args: &Run,
+    running: Option<&[Published]>,
+    ui: &Ui,
+) -> anyhow::Result<Prepared> {
     let parameters = &args.parameters;
     if !parameters.set.is_empty() || parameters.target.is_some() || parameters.deny.is_some() {
         return Err(exit::usage("--set, --target and --deny are for .unik files: an image is built already"));
@@ -114,7 +78,7 @@ fn prepare_image(image: &Path, args: &Run, ui: &Ui) -> anyhow::Result<Prepared> 
     refuse_too_much(&needs, args)?;
     let choice = choose(wish(args, true), cache().as_deref())?;
     announce(&choice, ui);
-    let (published, taps) = plug_in(&needs, &choice, args)?;
+    let (published, taps) = plug_in(&needs, &choice, args, running)?;
     Ok(Prepared { choice, needs, image: image.into(), published, taps })
 }
 
@@ -122,6 +86,7 @@ fn prepare_file(
     subject: &Subject,
     file: &Path,
     args: &Run,
+    running: Option<&[Published]>,
     ui: &Ui,
     made_of: &mut BTreeSet<PathBuf>,
 ) -> anyhow::Result<Prepared> {
@@ -154,7 +119,7 @@ fn prepare_file(
         refuse_too_much(&needs, args)?;
     }
     // Before the build: a taken port needn't wait for it.
-    let (published, taps) = plug_in(&needs, &choice, args)?;
+    let (published, taps) = plug_in(&needs, &choice, args, running)?;
     let image = backend::build(subject, &checked, &parameters, &args.cargo, None, ui)?.image;
     Ok(Prepared { choice, needs, image, published, taps })
 }
@@ -236,14 +201,28 @@ fn memory_of_host(meminfo: &str) -> Option<u64> {
 }
 
 /// What is published, and what networks are plugged into.
-fn plug_in(needs: &Needs, choice: &Choice, args: &Run) -> anyhow::Result<Plugs> {
+fn plug_in(
+    needs: &Needs,
+    choice: &Choice,
+    args: &Run,
+    running: Option<&[Published]>,
+) -> anyhow::Result<Plugs> {
+    let is_ours = |protocol, at| {
+        let mut ours = running.into_iter().flatten();
+        ours.any(|it| it.to.protocol == protocol && it.host == at)
+    };
+    let availability = |protocol, at| match is_ours(protocol, at) {
+        true => publish::Availability::Free,
+        false => publish::availability(protocol, at),
+    };
     let taps = taps(needs, args)?;
     let published = if args.no_net || args.no_publish || !taps.is_empty() {
         Vec::new()
     } else {
-        publish::resolve(&args.publish, &needs.listens, publish::availability)?
+        publish::resolve(&args.publish, &needs.listens, availability)?
     };
     if choice.monitor != Monitor::Process
+        && running.is_none()
         && let Some(port) = args.gdb
         && publish::availability(publish::Protocol::Tcp, ([127, 0, 0, 1], port).into())
             != publish::Availability::Free

@@ -1,7 +1,6 @@
 //! Starting what was prepared, and what is made of its end.
 
-use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::cell::Cell;
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ const TRIES: u32 = 10;
 
 impl Prepared {
     /// Starts it, and waits for its end; gives the exit code of the guest, or nothing when it
-    /// was ended because `changed` gave a path.
+    /// was ended because `changed`, which is asked again and again, said so.
     ///
     /// # Errors
     /// When it can't be started.
@@ -32,17 +31,12 @@ impl Prepared {
         mut self,
         args: &Run,
         ui: &Ui,
-        changed: &mut dyn FnMut() -> Option<PathBuf>,
+        changed: &mut dyn FnMut() -> bool,
     ) -> anyhow::Result<Option<u8>> {
         let mut tries = 0;
         loop {
-            let what = RefCell::new(None);
-            let end = self.start(args, ui, &mut || {
-                what.replace(changed());
-                what.borrow().is_some()
-            })?;
-            if let (End::Changed, Some(path)) = (end, what.take()) {
-                ui.say("changed", &path.display().to_string());
+            let end = self.start(args, ui, changed)?;
+            if end == End::Changed {
                 return Ok(None);
             }
             if end != End::PortTaken {
