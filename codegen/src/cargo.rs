@@ -65,11 +65,11 @@ fn is_foreign(name: &str) -> bool {
 impl Cargo {
     /// A command that starts in `folder`, without what other builds put in the environment.
     pub(crate) fn command(&self, folder: &Path) -> Command {
-        self.command_of(self.program.clone().unwrap_or_else(|| "cargo".into()), folder)
+        let program = self.program.as_deref().unwrap_or("cargo".as_ref());
+        self.prepared(children::command(program), folder)
     }
 
-    fn command_of(&self, program: OsString, folder: &Path) -> Command {
-        let mut command = Command::new(program);
+    fn prepared(&self, mut command: Command, folder: &Path) -> Command {
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(is_foreign) {
                 command.env_remove(name);
@@ -105,7 +105,7 @@ impl Cargo {
 
     #[cfg(feature = "image")]
     fn ask_rustc(&self, folder: &Path, arguments: &[&str]) -> Result<String, Error> {
-        let mut command = self.command_of("rustc".into(), folder);
+        let mut command = self.prepared(Command::new("rustc"), folder);
         let output = command
             .args(arguments)
             .output()
@@ -120,13 +120,11 @@ impl Cargo {
     /// built from them: JSON. Nothing is fetched: a build came before.
     #[cfg(feature = "image")]
     pub(crate) fn metadata(&self, folder: &Path) -> Result<Vec<u8>, Error> {
-        let output = self
-            .command(folder)
-            .args(["metadata", "--format-version=1", "--quiet", "--offline", "--filter-platform", TRIPLE])
-            // What chooses the machine's dependencies.
-            .env("CARGO_ENCODED_RUSTFLAGS", "--cfg=unik_machine")
-            .output()
-            .map_err(|error| self.failed(error))?;
+        let mut command = self.command(folder);
+        command.args(["metadata", "--format-version=1", "--quiet", "--offline", "--filter-platform", TRIPLE]);
+        // What chooses the machine's dependencies.
+        command.env("CARGO_ENCODED_RUSTFLAGS", "--cfg=unik_machine");
+        let output = children::output(&mut command).map_err(|error| self.failed(error))?;
         if !output.status.success() {
             return Err(Error::Cargo { output: String::from_utf8_lossy(&output.stderr).trim_end().into() });
         }

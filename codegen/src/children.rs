@@ -4,9 +4,10 @@
 //!
 //! A wish to end comes by a signal, which is for the whole process, and so is this.
 
+use std::ffi::OsStr;
 use std::io;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use std::os::unix::process::CommandExt as _;
 
@@ -24,6 +25,26 @@ static GROUPS: Mutex<Groups> = Mutex::new(Groups { leaders: Vec::new(), ending: 
 fn groups() -> MutexGuard<'static, Groups> {
     // A list of numbers is whole whoever panicked.
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a command is begun that starts a program.
+pub type Starter = fn(&OsStr) -> Command;
+
+static STARTER: OnceLock<Starter> = OnceLock::new();
+
+/// Has builds begin their commands so, instead of by [`Command::new`]: for a program that
+/// sees to it that they end with it, however it ends. The first call counts.
+///
+/// The command may have arguments already; the program's own follow. It is started as the
+/// leader of a process group.
+pub fn start_by(starter: Starter) {
+    // Whoever was first has said how.
+    let _ = STARTER.set(starter);
+}
+
+/// A command that runs `program`, to be started by [`spawn`].
+pub(crate) fn command(program: &OsStr) -> Command {
+    STARTER.get().map_or_else(|| Command::new(program), |starter| starter(program))
 }
 
 /// Ends all that builds have started, with all that these have started, and lets them start

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     if let Some(code) = monitor::leash::become_leashed() {
         return code;
     }
+    unik_codegen::children::start_by(monitor::leash::group_on_leash);
     let cli = cli::Cli::parse();
     let ui = ui::Ui::new(&cli.global);
     let outcome = stop::listen().and_then(|()| command::dispatch(cli, &ui));

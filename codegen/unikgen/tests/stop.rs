@@ -61,6 +61,20 @@ fn end_of(child: &mut Guard) -> (Option<i32>, String) {
 }
 
 #[test]
+fn nothing_of_a_build_outlives_a_command_that_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut child, pids) = building(folder.path(), &["build", "--offline"]);
+    assert!(pids.len() == 2 && pids.iter().all(|pid| is_alive(pid)), "{pids:?}");
+    let began = Instant::now();
+    signal(&child, "-KILL");
+    child.0.wait().expect("it ends");
+    while pids.iter().any(|pid| is_alive(pid)) {
+        assert!(began.elapsed() < PATIENCE, "left behind");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn a_signal_ends_a_build_with_its_compilers() {
     for arguments in [["build", "--offline"], ["run", "--offline"]] {
         for (which, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
