@@ -22,9 +22,16 @@ pub struct Package {
     /// The component that it is, if it has a component's table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
-    /// Whether it comes from a registry.
+    /// Whether it comes from a registry or a git repository, and not from a folder.
     #[serde(default)]
     pub registry: bool,
+    /// Where from exactly, as cargo writes it:
+    /// `registry+https://github.com/rust-lang/crates.io-index`, `git+https://…#COMMIT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The SHA-256 of what the registry has, by the lock file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
     /// The folder of its sources as line tables name it; empty for those that cargo unpacked
     /// from a registry, whose folder has their name and version.
     #[serde(default)]
@@ -58,13 +65,15 @@ pub enum SourceOf {
 
 /// Reads `cargo metadata` of the crate in a folder: what is linked, from the crate itself
 /// down, without what only runs while building. `named` gives a folder the name that line
-/// tables have for it.
+/// tables have for it. The checksums are those of the lock file that cargo built by.
 ///
 /// # Errors
 /// [`Error::Image`] when it isn't what cargo writes.
 pub fn read_metadata(json: &[u8], named: &dyn Fn(&Path) -> String) -> Result<Vec<Package>, Error> {
     let metadata: Metadata = serde_json::from_slice(json)
         .map_err(|error| super::bad(format!("what cargo says of its packages can't be read: {error}")))?;
+    let lock = metadata.workspace_root.as_ref().map(|root| std::fs::read_to_string(root.join("Cargo.lock")));
+    let checksums = lock.and_then(Result::ok).map(|text| checksums(&text)).unwrap_or_default();
     let packages: BTreeMap<&str, &MetaPackage> =
         metadata.packages.iter().map(|package| (package.id.as_str(), package)).collect();
     let nodes: BTreeMap<&str, &MetaNode> =
@@ -105,6 +114,14 @@ pub fn read_metadata(json: &[u8], named: &dyn Fn(&Path) -> String) -> Result<Vec
             licence: package.license.clone(),
             component,
             registry,
+            checksum: package
+                .source
+                .as_ref()
+                .and_then(|source| {
+                    checksums.get(&(package.name.clone(), package.version.clone(), source.clone()))
+                })
+                .cloned(),
+            source: package.source.clone(),
             folder: match package.manifest_path.parent().map(named) {
                 Some(folder) if !(registry && folder.contains(UNPACKED)) => folder,
                 _ => String::new(),
@@ -117,6 +134,16 @@ pub fn read_metadata(json: &[u8], named: &dyn Fn(&Path) -> String) -> Result<Vec
     // The first is the image's own crate; the others by name.
     found[1..].sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     Ok(found)
+}
+
+/// The checksums of a lock file, by name, version and source. Nothing where it can't be read:
+/// what has none is shown without.
+fn checksums(lock: &str) -> BTreeMap<(String, String, String), String> {
+    let lock: Lock = toml::from_str(lock).unwrap_or_default();
+    lock.package
+        .into_iter()
+        .filter_map(|package| Some(((package.name, package.version, package.source?), package.checksum?)))
+        .collect()
 }
 
 /// A path of a line table, as seen from the crate that the image was built from: what the
@@ -207,8 +234,23 @@ fn split_version(folder: &str) -> (&str, &str) {
 
 #[derive(Deserialize)]
 struct Metadata {
+    workspace_root: Option<PathBuf>,
     packages: Vec<MetaPackage>,
     resolve: Resolve,
+}
+
+#[derive(Default, Deserialize)]
+struct Lock {
+    #[serde(default)]
+    package: Vec<LockPackage>,
+}
+
+#[derive(Deserialize)]
+struct LockPackage {
+    name: String,
+    version: String,
+    source: Option<String>,
+    checksum: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -294,6 +336,17 @@ mod tests {
         assert_eq!(inside("/work/app/.unik/src/runtime/src/lib.rs"), "unik/runtime/src/lib.rs");
         assert_eq!(inside("/rustc/1/library/core/src/lib.rs"), "/rustc/1/library/core/src/lib.rs");
         assert_eq!(split_version("ppv-lite86-0.2.21"), ("ppv-lite86", "0.2.21"));
+    }
+
+    #[test]
+    fn checksums_are_those_of_the_lock_file() {
+        let lock = "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n\
+            [[package]]\nname = \"b\"\nversion = \"2.0.0\"\nsource = \"registry+x\"\nchecksum = \"00ff\"\n\
+            [[package]]\nname = \"c\"\nversion = \"2.0.0\"\nsource = \"git+x#1\"\n";
+        let found = checksums(lock);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[&("b".into(), "2.0.0".into(), "registry+x".into())], "00ff");
+        assert!(checksums("no lock file").is_empty());
     }
 
     #[test]
