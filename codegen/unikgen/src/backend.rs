@@ -358,13 +358,12 @@ pub fn twin_of(path: &Path) -> Option<PathBuf> {
 /// # Errors
 /// When there is none, when `given` is another image's, or the image can't be read.
 pub fn find_twin(path: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("can't read {}", path.display()));
     let not = |what: &str, path: &Path, error: Error| {
         exit::usage(format!("`{}` is no {what}: {error}", path.display()))
     };
-    let hash = image::report_hash(&read(path)?).map_err(|error| not("image", path, error))?;
+    let hash = image::report_hash(&read_image(path)?).map_err(|error| not("image", path, error))?;
     if let Some(given) = given {
-        let other = image::report_hash(&read(given)?).map_err(|error| not("twin", given, error))?;
+        let other = image::report_hash(&read_image(given)?).map_err(|error| not("twin", given, error))?;
         if other != hash {
             return Err(exit::usage(format!(
                 "`{}` is the twin of another image than `{}`: of another build, with other addresses",

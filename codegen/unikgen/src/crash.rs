@@ -34,7 +34,9 @@ impl Crashes {
 impl Symbols for Crashes {
     fn explain(&self, line: &str) -> Vec<String> {
         let Some(mut record) = Record::parse(line) else { return Vec::new() };
+        let mut is_full = false;
         if record.is_stack {
+            is_full = record.addresses.len() >= MOST;
             let place = self.fault.take();
             if let Some(calls) = self.calls().filter(|_| !self.all) {
                 record.addresses = calls.chain(place, &record.addresses);
@@ -56,7 +58,14 @@ impl Symbols for Crashes {
                 } else {
                     0
                 };
-                lines(&frames[skip..], record.is_stack, self.all)
+                let mut lines = lines(&frames[skip..], record.is_stack, self.all);
+                if is_full {
+                    lines.push(format!(
+                        "{:>12}  more callers, perhaps: a record has at most {MOST} addresses",
+                        "…"
+                    ));
+                }
+                lines
             }
             Err(error) => {
                 self.failed.set(true);
@@ -95,6 +104,9 @@ impl Record {
         Some(Record { addresses: vec![rip], is_stack: false })
     }
 }
+
+/// Addresses in a record (`MAX_CALLERS` of the runtime's `platform/machine/fault.rs`).
+const MOST: usize = 32;
 
 /// Lines of a stack that are shown unless all are asked for.
 const SHOWN: usize = 40;
