@@ -82,13 +82,21 @@ fn table(report: &Report, by: CostBy) -> Table {
                     "the runtime, the wiring, and what these share".into(),
                     share.bytes,
                 ),
-                false => (proof::lines(share), share.owners.join(", "), share.bytes),
+                false => (lines(share), share.owners.join(", "), share.bytes),
             })
             .collect(),
         CostBy::Crate => bill::by_crate(&report.cost)
             .into_iter()
             .map(|(name, bytes)| (name, String::new(), bytes))
             .collect(),
+    }
+}
+
+/// The lines that share something, with what stands there where it is one.
+fn lines(share: &bill::Share) -> String {
+    match share.lines.as_slice() {
+        [line] => format!("{} │ {}", line.place, line.text.trim_end_matches('{').trim()),
+        several => several.iter().map(|line| line.place.as_str()).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -36,7 +36,7 @@ pub fn page(report: &Report) -> String {
             let name = if share.lines.is_empty() {
                 "every appliance has it, or shares it with what it has".into()
             } else {
-                proof::lines(share)
+                super::lines(share)
             };
             json!([name, share.bytes.code, share.bytes.data, share.bytes.zeroed])
         })
