@@ -83,7 +83,11 @@ fn the_bill_names_crates_that_have_bytes_and_no_others() {
     let smoltcp = of("smoltcp").expect("smoltcp");
     assert_eq!(smoltcp["purl"], format!("pkg:cargo/smoltcp@{}", smoltcp["version"].as_str().unwrap_or("")));
     assert_eq!(smoltcp["licenses"][0]["expression"], "0BSD");
-    assert!(of("core").is_some() && of("unik-http").is_some());
+    // What was downloaded, by the lock file.
+    assert_eq!(smoltcp["hashes"][0]["content"].as_str().map(str::len), Some(64), "{smoltcp}");
+    assert!(of("core").is_some());
+    // Nobody finds it at crates.io.
+    assert!(of("unik-http").expect("unik-http").get("purl").is_none());
     // Resolved for the build, and not in the image.
     let image_packages = json(&["--format", "json"], &image);
     assert!(image_packages["crates"].as_array().is_some_and(|crates| crates.len() >= components.len()));
