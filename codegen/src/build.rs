@@ -238,6 +238,7 @@ fn finish(
     if !wrong.is_empty() {
         return Err(Error::Audit { findings: wrong, kept: paths.0 });
     }
+    cache::keep(work, json.as_bytes(), &twin)?;
     Ok((paths.0, paths.1, Some(report), Some(paths.2)))
 }
 

@@ -340,6 +340,47 @@ pub(crate) fn write_changed(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write(path, bytes)
 }
 
+/// Folder of a generated crate's for what belongs to the images that were built of it last: of
+/// one plan there are as many images as there are seeds.
+#[cfg(feature = "image")]
+const IMAGES: &str = "images";
+/// Images of one crate whose reports and twins are kept.
+#[cfg(feature = "image")]
+const IMAGES_KEPT: usize = 4;
+
+/// The twin and the report, in the folder of a generated crate, of the image that names its
+/// report by this hash.
+#[cfg(feature = "image")]
+#[must_use]
+pub fn kept(work: &Path, report_hash: &[u8; 32]) -> (PathBuf, PathBuf) {
+    let name = &hex(report_hash)[..32];
+    let place = |extension: &str| work.join(IMAGES).join(format!("{name}.{extension}"));
+    (place("twin.elf"), place("report.json"))
+}
+
+/// Keeps what belongs to an image that was just built in `work`, and of earlier ones the newest.
+#[cfg(feature = "image")]
+pub(crate) fn keep(work: &Path, report: &[u8], twin: &[u8]) -> Result<(), Error> {
+    let places = kept(work, &Sha256::digest(report).into());
+    // Anew each time: the newest are those that were built last, not those that were first.
+    write(&places.0, twin)?;
+    write(&places.1, report)?;
+    let entries = fs::read_dir(work.join(IMAGES)).into_iter().flatten().flatten();
+    let mut twins: Vec<_> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".twin.elf"))
+        .map(|entry| (entry.metadata().and_then(|metadata| metadata.modified()).ok(), entry.path()))
+        .filter(|(_, path)| *path != places.0)
+        .collect();
+    twins.sort();
+    let old = (twins.len() + 1).saturating_sub(IMAGES_KEPT);
+    for (_, path) in &twins[..old] {
+        // What can't be removed stays: the next build tries again.
+        let _ = fs::remove_file(path);
+        let _ = fs::remove_file(path.with_extension("").with_extension("report.json"));
+    }
+    Ok(())
+}
+
 /// Adds names and contents of the files in `folder` to `hash`, but for what cargo makes and
 /// what is hidden.
 pub(crate) fn hash_folder(folder: &Path, hash: &mut Sha256) -> Result<(), Error> {
@@ -435,5 +476,23 @@ mod tests {
         waits.recv().unwrap();
         drop(held);
         other.join().unwrap().unwrap();
+    }
+
+    #[cfg(feature = "image")]
+    #[test]
+    fn what_belongs_to_the_last_images_is_kept() {
+        let work = tempfile::tempdir().unwrap();
+        let hash = |text: &str| <[u8; 32]>::from(Sha256::digest(text));
+        let reports = ["a", "b", "c", "d", "e", "f"];
+        for (at, report) in reports.iter().enumerate() {
+            keep(work.path(), report.as_bytes(), report.as_bytes()).unwrap();
+            let (twin, _) = kept(work.path(), &hash(report));
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(at as u64);
+            fs::File::options().write(true).open(twin).unwrap().set_modified(time).unwrap();
+        }
+        for (at, report) in reports.iter().enumerate() {
+            let (twin, text) = kept(work.path(), &hash(report));
+            assert_eq!((twin.is_file(), text.is_file()), (at >= 2, at >= 2), "{report}");
+        }
     }
 }

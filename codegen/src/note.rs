@@ -234,6 +234,13 @@ pub struct Note<'a> {
 /// The notes named `name` in a section of notes. What follows a damaged note is left out.
 #[must_use]
 pub fn read<'a>(section: &'a [u8], name: &str) -> Vec<Note<'a>> {
+    let (all, _) = all(section);
+    all.into_iter().filter(|(found, _)| *found == name.as_bytes()).map(|(_, note)| note).collect()
+}
+
+/// All notes in a section of notes, each with its name, and whether there is nothing else.
+#[must_use]
+pub fn all(section: &[u8]) -> (Vec<(&[u8], Note<'_>)>, bool) {
     let mut notes = Vec::new();
     let mut at = 0;
     while let Some(header) = section.get(at..at + 12) {
@@ -245,12 +252,10 @@ pub fn read<'a>(section: &'a [u8], name: &str) -> Vec<Note<'a>> {
         else {
             break;
         };
-        if found.strip_suffix(b"\0") == Some(name.as_bytes()) {
-            notes.push(Note { kind, bytes, offset });
-        }
+        notes.push((found.strip_suffix(b"\0").unwrap_or(found), Note { kind, bytes, offset }));
         at = offset + length.next_multiple_of(4);
     }
-    notes
+    (notes, at >= section.len())
 }
 
 #[cfg(test)]
@@ -279,5 +284,11 @@ mod tests {
             let _ = read(&section[..end], "unik");
         }
         assert!(read(&[0xff; 64], "unik").is_empty());
+        let (notes, whole) = all(&section);
+        assert_eq!(
+            (notes.iter().map(|(name, _)| *name).collect::<Vec<_>>(), whole),
+            (vec![&b"Xen"[..], b"unik", b"unik"], true)
+        );
+        assert!(!all(&section[..section.len() - 1]).1 && !all(&[0xff; 64]).1);
     }
 }

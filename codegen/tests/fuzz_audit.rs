@@ -17,7 +17,7 @@ fn read(bytes: &[u8]) {
     }
     let report = br#"{"version":2}"#;
     for (report, twin) in [(None, None), (Some(&report[..]), Some(bytes)), (Some(bytes), Some(&[][..]))] {
-        let _ = audit(&Evidence { image: bytes, report, twin, known: &[] });
+        let _ = audit(&Evidence { image: bytes, report, twin, known: &[], ways: &[] });
     }
 }
 

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use unik_codegen::audit::anatomy::Anatomy;
 use unik_codegen::audit::known::{Known, known};
 use unik_codegen::audit::lines::Lines;
 use unik_codegen::audit::packages::Package;
 use unik_codegen::audit::{Finding, contents};
-use unik_codegen::image::Report;
+use unik_codegen::image::{self, Report};
 use unik_tests::{build, copy_folder, example, root, scratch, twin, unikgen_command};
 
 const EXAMPLES: [&str; 5] = ["hello", "web", "echo", "counter", "lan"];
@@ -250,6 +251,107 @@ fn the_report_of_another_image_is_found() {
     assert_eq!(tampered.failing(), ["A0001"]);
     change(&tampered.report, |report| report.clear());
     assert_eq!(tampered.failing(), ["A0001"]);
+}
+
+/// Puts the hash of the report into image and twin, as who rewrites all three does.
+fn rebind(tampered: &Tampered, what: impl FnOnce(&mut Value)) {
+    let old = image::report_hash(&std::fs::read(&tampered.image).expect("the image")).expect("a hash");
+    change(&tampered.report, |report| {
+        let mut value: Value = serde_json::from_slice(report).expect("JSON");
+        what(&mut value);
+        *report = value.to_string().into_bytes();
+    });
+    let new = Sha256::digest(std::fs::read(&tampered.report).expect("the report"));
+    for path in [&tampered.image, &tampered.twin] {
+        change(path, |file| {
+            let at = file.windows(32).position(|window| window == old).expect("the hash");
+            file[at..at + 32].copy_from_slice(&new);
+        });
+    }
+}
+
+#[test]
+fn a_report_that_says_more_or_less_than_the_image_is_found() {
+    let device = serde_json::json!({ "name": "spy", "component": "virtio-net", "provides": ["Frames"] });
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let changes: [Change<'_>; 6] = [
+        &|report| report["manifest"]["devices"] = serde_json::json!([device]),
+        &|report| report["manifest"]["memory"] = 1.into(),
+        &|report| report["build"]["rustc"] = "1.0.0".into(),
+        &|report| report["sections"][0]["size"] = 1.into(),
+        &|report| report["crates"][0]["size"] = 1.into(),
+        &|report| report["loaded"] = 1.into(),
+    ];
+    for what in changes {
+        let tampered = Tampered::new();
+        rebind(&tampered, what);
+        assert_eq!(tampered.failing(), ["A0012"]);
+        let output = unikgen_command().arg("cost").arg(&tampered.image).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // Nothing of a table of another version is believed.
+    let tampered = Tampered::new();
+    rebind(&tampered, |report| report["version"] = 4.into());
+    assert_eq!(tampered.failing(), ["A0012"]);
+    let arguments = ["--report", &tampered.report.to_string_lossy()];
+    let (_, out, _) = audit(&arguments, &tampered.image);
+    assert!(out.contains("its report has version 4, this unikgen knows 3"), "{out}");
+}
+
+#[test]
+fn notes_that_lack_or_are_too_many_are_found() {
+    // Type → another type, in the image and its twin.
+    for (from, to) in [(2_u8, 9_u8), (5, 9), (4, 2)] {
+        let tampered = Tampered::new();
+        for path in [&tampered.image, &tampered.twin] {
+            change(path, |file| {
+                let note = [from, 0, 0, 0, b'u', b'n', b'i', b'k', 0];
+                let at = file.windows(note.len()).position(|window| window == note).expect("the note");
+                file[at] = to;
+            });
+        }
+        let failing = tampered.failing();
+        assert!(failing.contains(&"A0012".into()), "{failing:?}");
+    }
+}
+
+#[test]
+fn what_is_for_files_is_refused_for_images() {
+    let image = build(&example("hello"), &[]);
+    for arguments in [&["--set", "a=b"][..], &["--target", "process"], &["--deny", "warnings"]] {
+        let (code, out, err) = audit(arguments, &image);
+        assert_eq!(code, Some(2), "{out}{err}");
+        assert!(err.contains("is for a .unik file"), "{err}");
+    }
+}
+
+#[test]
+fn a_bill_is_written_of_what_is_proven_and_over_nothing_else() {
+    let tampered = Tampered::new();
+    let place = tampered.image.with_file_name("hello.cdx.json");
+    let bill = place.to_string_lossy().into_owned();
+    let report = tampered.report.to_string_lossy().into_owned();
+    let (code, _, err) = audit(&["--sbom", &report], &tampered.image);
+    assert_eq!(code, Some(2), "a report is no bill: {err}");
+    change(&tampered.image, |image| {
+        let (_, start, size) = text(image);
+        image[start + size / 2] ^= 4;
+    });
+    let (code, _, err) = audit(&["--sbom", &bill], &tampered.image);
+    assert_eq!(code, Some(4), "{err}");
+    assert!(!place.exists() && err.contains("isn't written"), "{err}");
+}
+
+#[test]
+fn an_image_is_proven_after_another_of_the_same_plan() {
+    let folder = scratch();
+    let (first, second) = (folder.path().join("first.img"), folder.path().join("second.img"));
+    std::fs::copy(build(&example("hello"), &[]), &first).expect("a copy");
+    std::fs::copy(build(&example("hello"), &["--seed", "7"]), &second).expect("a copy");
+    for image in [&first, &second] {
+        let (code, out, err) = audit(&[], image);
+        assert_eq!(code, Some(0), "{out}{err}");
+    }
 }
 
 #[test]

@@ -189,6 +189,7 @@ mod tests {
             place: place.map(String::from),
             line: place.map(|_| format!("line of {id}")),
             needed_by: needed_by.iter().map(|id| (id.to_string(), String::new())).collect(),
+            names: Vec::new(),
         };
         let cost = |owners: &[&str], package: &str, code: u64, data: u64| Cost {
             owners: owners.iter().map(ToString::to_string).collect(),

@@ -1,8 +1,8 @@
 //! What an image must be, whatever is in it: segments, nothing left to link, the bytes that
 //! were built, and a twin that is equal to it.
 
+use object::elf;
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
-use object::{Object as _, ObjectSymbol as _, elf};
 use sha2::{Digest, Sha256};
 
 use super::Finding;
@@ -95,48 +95,15 @@ pub fn segments(file: &[u8]) -> Result<(Vec<String>, Vec<Finding>), Error> {
     Ok((table, found))
 }
 
-/// Nothing is left to link: no relocation, no dynamic section, no undefined symbol. `twin` too.
+/// Nothing is left to link, in the image or in its twin; and a monitor finds its entry.
 pub fn linking(file: &[u8], twin: Option<&[u8]>) -> Result<Vec<Finding>, Error> {
     let mut found = Vec::new();
     for (what, bytes) in [("the image", Some(file)), ("its twin", twin)] {
         let Some(bytes) = bytes else { continue };
-        let elf = parse(bytes)?;
-        let endian = elf.endian();
-        if elf.elf_header().e_type(endian) != elf::ET_EXEC {
-            found.push(Finding::new(format!("{what} is position-independent")));
+        found.extend(image::unlinked(bytes)?.iter().map(|wrong| Finding::new(format!("{what} {wrong}"))));
+        if let Err(Error::Image { message }) = image::entry(bytes) {
+            found.push(Finding::new(format!("of {what}: {message}")));
         }
-        for segment in elf.elf_program_headers() {
-            match segment.p_type(endian) {
-                elf::PT_INTERP => found.push(Finding::new(format!("{what} asks for a dynamic linker"))),
-                elf::PT_DYNAMIC => found.push(Finding::new(format!("{what} is linked dynamically"))),
-                elf::PT_TLS => found.push(Finding::new(format!("{what} has thread-local data"))),
-                _ => {}
-            }
-        }
-        for section in elf.elf_section_table().iter() {
-            let name = elf.elf_section_table().section_name(endian, section).unwrap_or(b"?");
-            let name = String::from_utf8_lossy(name);
-            match section.sh_type(endian) {
-                elf::SHT_DYNAMIC | elf::SHT_DYNSYM => {
-                    found.push(Finding::new(format!("{what} has the dynamic section {name}")));
-                }
-                elf::SHT_REL | elf::SHT_RELA if section.sh_size(endian) > 0 => {
-                    found.push(Finding::new(format!("{what} has relocations left in {name}")));
-                }
-                _ => {}
-            }
-        }
-        let missing = elf
-            .symbols()
-            .filter(|symbol| symbol.is_undefined())
-            .filter_map(|symbol| symbol.name().ok().filter(|name| !name.is_empty()));
-        found.extend(missing.map(|name| Finding::new(format!("nothing defines {name} in {what}"))));
-    }
-    let plan = image::plan_hash(file)?;
-    if found.is_empty()
-        && let Err(error) = image::check(file, &plan)
-    {
-        found.push(Finding::new(error.to_string()));
     }
     Ok(found)
 }

@@ -21,17 +21,14 @@ const PORTS: [&str; 2] = ["src/platform/machine/cpu.rs", "src/platform/machine/c
 const GATE: &str = ".gate.text";
 const BOOT: &str = ".gate.boot";
 
-/// Ports that stay open after the seal: `paging::is_open` of the runtime.
-const OPEN: [(&str, &str); 2] = [("0x3f8 to 0x3ff", "console"), ("0xf4", "exit")];
+/// Ports that stay open after the seal, first and last, and for what. `paging::is_open` of the
+/// runtime opens them; a test below reads that and compares.
+const OPEN: [(u16, u16, &str); 2] = [(0x3f8, 0x3ff, "console"), (0xf4, 0xf4, "exit")];
 
 /// Looks at every instruction. `entries` is the image's table of the gate.
 #[must_use]
 pub fn check(anatomy: &Anatomy<'_>, packages: &[Package], entries: Vec<Entry>) -> (Gate, Check) {
-    let mut gate = Gate {
-        entries,
-        open_ports: OPEN.map(|(ports, what)| (ports.into(), what.into())).to_vec(),
-        ..Gate::default()
-    };
+    let mut gate = Gate { entries, open_ports: OPEN.map(open).to_vec(), ..Gate::default() };
     let mut found = ring_0(anatomy, &mut gate);
     let mut ports = BTreeSet::new();
     let ring_0 = |address: u64| anatomy.section(address).is_some_and(is_ring_0);
@@ -61,6 +58,11 @@ pub fn check(anatomy: &Anatomy<'_>, packages: &[Package], entries: Vec<Entry>) -
     let summary =
         format!("{} instructions decoded; the gate has {} bytes", anatomy.decoded.instructions, gate.bytes);
     (gate, super::check(Rule::Instructions, Ok((summary, found))))
+}
+
+fn open((first, last, what): (u16, u16, &str)) -> (String, String) {
+    let ports = if first == last { format!("{first:#x}") } else { format!("{first:#x} to {last:#x}") };
+    (ports, what.into())
 }
 
 fn is_ring_0(section: &Section<'_>) -> bool {
@@ -126,4 +128,77 @@ fn caller(anatomy: &Anatomy<'_>, packages: &[Package], address: u64) -> String {
 
 fn short(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use syn::{BinOp, Expr, Item, Lit, Stmt};
+
+    use super::*;
+
+    /// The value of an expression of whole numbers; truth is 1 or 0.
+    fn value(expression: &Expr, names: &BTreeMap<String, u64>) -> u64 {
+        match expression {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Int(number) => number.base10_parse().unwrap(),
+                _ => panic!("is_open has a value that is no number"),
+            },
+            Expr::Path(path) => {
+                let name = path.path.segments.last().unwrap().ident.to_string();
+                *names.get(&name).unwrap_or_else(|| panic!("what is {name}?"))
+            }
+            Expr::Paren(inside) => value(&inside.expr, names),
+            Expr::Binary(pair) => {
+                let (a, b) = (value(&pair.left, names), value(&pair.right, names));
+                match pair.op {
+                    BinOp::Or(_) => a | b,
+                    BinOp::And(_) => a & b,
+                    BinOp::Eq(_) => (a == b).into(),
+                    BinOp::Lt(_) => (a < b).into(),
+                    BinOp::Le(_) => (a <= b).into(),
+                    BinOp::Gt(_) => (a > b).into(),
+                    BinOp::Ge(_) => (a >= b).into(),
+                    BinOp::Add(_) => a + b,
+                    _ => panic!("is_open has an operator that this test doesn't know"),
+                }
+            }
+            _ => panic!("is_open has an expression that this test doesn't know"),
+        }
+    }
+
+    #[test]
+    fn the_ports_that_stay_open_are_those_that_the_runtime_opens() {
+        let files = unik_builtin::source_files().unwrap();
+        let items = |name: &str| {
+            let path = Path::new("runtime/src/platform/machine").join(name);
+            let (_, text) = files.iter().find(|(other, _)| *other == path).unwrap();
+            syn::parse_file(std::str::from_utf8(text).unwrap()).unwrap().items
+        };
+        let mut names = BTreeMap::new();
+        for item in ["console.rs", "exit.rs"].into_iter().flat_map(items) {
+            if let Item::Const(item) = item
+                && let Expr::Lit(literal) = &*item.expr
+                && let Lit::Int(number) = &literal.lit
+            {
+                names.insert(item.ident.to_string(), number.base10_parse().unwrap());
+            }
+        }
+        let is_open = items("paging.rs")
+            .into_iter()
+            .find_map(|item| match item {
+                Item::Fn(item) if item.sig.ident == "is_open" => Some(item.block.stmts),
+                _ => None,
+            })
+            .unwrap();
+        let Some(Stmt::Expr(says, None)) = is_open.last() else { panic!("is_open says nothing") };
+        for port in 0..=u16::MAX {
+            names.insert("port".into(), port.into());
+            let listed = OPEN.iter().any(|(first, last, _)| (*first..=*last).contains(&port));
+            assert_eq!(value(says, &names) == 1, listed, "port {port:#x}");
+        }
+        assert_eq!(open(OPEN[0]).0, "0x3f8 to 0x3ff");
+    }
 }

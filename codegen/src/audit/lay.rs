@@ -58,6 +58,8 @@ pub struct Content {
     pub address: u64,
     /// How many there are.
     pub size: u64,
+    /// Their SHA-256.
+    pub sha256: String,
 }
 
 /// Lays every loaded byte. The rows are sorted, largest first.

@@ -11,7 +11,8 @@
 //! | [`known`] | what gives a component away |
 //! | [`contents`](mod@contents) | contents = plan, by three kinds of evidence |
 //! | [`instructions`] | what ring 3 may not run |
-//! | [`gate`] | what is left in ring 0, and every way in |
+//! | [`gate`](mod@gate) | what is left in ring 0, every way in, and that it is the runtime's |
+//! | [`claims`] | the report, held against what the image says of itself |
 //! | [`dma`] | what a device could be made to do |
 //! | [`binary`] | segments, linking, the twin |
 //! | [`unsafes`] | the `unsafe` that is linked in |
@@ -24,6 +25,7 @@
 pub mod anatomy;
 pub mod bill;
 pub mod binary;
+pub mod claims;
 pub mod code;
 pub mod contents;
 pub mod diff;
@@ -61,6 +63,8 @@ pub struct Evidence<'a> {
     pub twin: Option<&'a [u8]>,
     /// The components that there are.
     pub known: &'a [Known],
+    /// What those that drive devices say of what these could be aimed at.
+    pub ways: &'a [dma::Ways],
 }
 
 /// The outcome.
@@ -73,6 +77,11 @@ pub struct Audit {
     pub checks: Vec<Check>,
     /// What is left in ring 0, and which ports are open; with a twin.
     pub gate: Option<Gate>,
+    /// What a device could be aimed at; with a report.
+    pub dma: Vec<dma::Way>,
+    /// Whether something in it gives memory to a device, and nothing says what that could be
+    /// aimed at.
+    pub dma_unknown: bool,
     /// The report, if it is the image's.
     #[serde(skip)]
     pub report: Option<Report>,
@@ -152,11 +161,15 @@ pub enum Rule {
     Texts,
     /// Every byte is accounted for, as the report says.
     Account,
+    /// What is left in ring 0 is the runtime's gate, byte by byte.
+    Gate,
+    /// The report says of the image what the image says of itself.
+    Claims,
 }
 
 impl Rule {
     /// All of them, in order.
-    pub const ALL: [Rule; 10] = [
+    pub const ALL: [Rule; 12] = [
         Rule::Report,
         Rule::Bytes,
         Rule::Twin,
@@ -167,6 +180,8 @@ impl Rule {
         Rule::Lines,
         Rule::Texts,
         Rule::Account,
+        Rule::Gate,
+        Rule::Claims,
     ];
 
     /// Its stable code.
@@ -183,6 +198,8 @@ impl Rule {
             Rule::Lines => "A0008",
             Rule::Texts => "A0009",
             Rule::Account => "A0010",
+            Rule::Gate => "A0011",
+            Rule::Claims => "A0012",
         }
     }
 
@@ -200,6 +217,8 @@ impl Rule {
             Rule::Lines => "contents = plan, by the line tables",
             Rule::Texts => "contents = plan, by texts and numbers",
             Rule::Account => "every byte is accounted for",
+            Rule::Gate => "the gate is the runtime's, byte by byte",
+            Rule::Claims => "the report says what the image says",
         }
     }
 }
@@ -220,26 +239,32 @@ impl Audit {
 /// Audits an image.
 ///
 /// # Errors
-/// When it is none: no ELF file for this processor, or not made by unik. Whatever is wrong
-/// with an image is a finding, no error.
+/// When it is none: no ELF file for this processor, or without the hash of a report. Whatever
+/// else is wrong with an image is a finding, no error.
 pub fn audit(evidence: &Evidence<'_>) -> Result<Audit, Error> {
     let Evidence { image, known, .. } = *evidence;
     let named = image::report_hash(image)?;
-    image::plan_hash(image)?;
+    let bound = evidence.report.map(|bytes| bound(bytes, &named));
+    let (report, problem) = match bound {
+        Some(Ok(text)) => match Report::from_json(text) {
+            Ok(report) => (Some(report), None),
+            Err(error) => (None, Some(error)),
+        },
+        _ => (None, None),
+    };
     let mut audit = Audit {
         image: cache::hex(&Sha256::digest(image)),
         checks: Vec::new(),
         gate: None,
-        report: evidence.report.and_then(|bytes| bound(bytes, &named).ok()),
+        dma: report.as_ref().map_or_else(Vec::new, |report| dma::ways(report, evidence.ways)),
+        dma_unknown: false,
+        report,
     };
     let checks = &mut audit.checks;
     let report = audit.report.as_ref();
-    checks.push(match evidence.report {
+    checks.push(match bound {
         None => missing(Rule::Report, "there is no report of it here"),
-        Some(bytes) => check(
-            Rule::Report,
-            bound(bytes, &named).map(|_| ("the image holds its SHA-256".into(), Vec::new())),
-        ),
+        Some(bound) => check(Rule::Report, bound.map(|_| ("the image holds its SHA-256".into(), Vec::new()))),
     });
     checks.push(match report {
         None => missing(Rule::Bytes, "its report says which"),
@@ -264,25 +289,45 @@ pub fn audit(evidence: &Evidence<'_>) -> Result<Audit, Error> {
         binary::linking(image, evidence.twin)
             .map(|found| ("static; no relocation, dynamic section or undefined symbol".into(), found)),
     ));
-    let (Some(twin), Some(report)) = (evidence.twin, report) else {
-        let rules = [Rule::Instructions, Rule::Graph, Rule::Lines, Rule::Texts, Rule::Account];
-        checks.extend(rules.map(|rule| missing(rule, "it takes the image's report and its twin")));
-        return Ok(audit);
+    let anatomy = match (evidence.twin, report) {
+        (Some(twin), Some(report)) => Some(Anatomy::of(twin, &report.packages)),
+        _ => None,
     };
-    match Anatomy::of(twin, &report.packages) {
-        Ok(anatomy) => {
-            let entries = gate::entries(image)?;
-            let (gate, instructions) = instructions::check(&anatomy, &report.packages, entries);
+    let rules = [Rule::Instructions, Rule::Graph, Rule::Lines, Rule::Texts, Rule::Account];
+    match (&anatomy, report) {
+        (Some(Ok(anatomy)), Some(report)) => {
+            // What can't be read of the table is said of the gate.
+            let entries = gate::entries(image).unwrap_or_default();
+            let (gate, instructions) = instructions::check(anatomy, &report.packages, entries);
             checks.push(instructions);
             audit.gate = Some(gate);
-            checks.extend(contents(&anatomy, report, known));
-            checks.push(account(&anatomy, report));
+            checks.extend(contents(anatomy, report, known));
+            checks.push(account(anatomy, report));
+            audit.dma_unknown = audit.dma.is_empty() && dma::gives_memory(anatomy);
         }
-        Err(error) => {
-            let rules = [Rule::Instructions, Rule::Graph, Rule::Lines, Rule::Texts, Rule::Account];
+        (Some(Err(error)), _) => {
             checks.extend(rules.map(|rule| check(rule, Err(bad(error.to_string())))));
         }
+        _ => {
+            checks.extend(rules.map(|rule| missing(rule, "it takes the image's report and its twin")));
+        }
     }
+    let anatomy = anatomy.as_ref().and_then(|anatomy| anatomy.as_ref().ok());
+    checks.push(match (anatomy, check(Rule::Gate, gate::own::check(image, anatomy))) {
+        // Without the names of a twin the gate may still be wrong, but not right.
+        (None, Check { status: Status::Passed, .. }) => {
+            missing(Rule::Gate, "its bytes are; the twin says where they lead to")
+        }
+        (_, check) => check,
+    });
+    checks.push(match (report, problem) {
+        (Some(report), _) => check(Rule::Claims, claims::check(image, report)),
+        (None, Some(problem)) => check(Rule::Claims, Err(problem)),
+        (None, None) => match claims::notes(image) {
+            Ok(found) if found.is_empty() => missing(Rule::Claims, "it takes the image's report"),
+            outcome => check(Rule::Claims, outcome.map(|found| (String::new(), found))),
+        },
+    });
     Ok(audit)
 }
 
@@ -308,12 +353,11 @@ pub fn contents(anatomy: &Anatomy<'_>, report: &Report, known: &[Known]) -> [Che
     .map(|(rule, summary, found)| check(rule, Ok((summary, found))))
 }
 
-fn bound(report: &[u8], named: &[u8; 32]) -> Result<Report, Error> {
+fn bound<'a>(report: &'a [u8], named: &[u8; 32]) -> Result<&'a str, Error> {
     if <[u8; 32]>::from(Sha256::digest(report)) != *named {
         return Err(bad("the report is another image's: its hash isn't the one that the image holds"));
     }
-    let text = std::str::from_utf8(report).map_err(|_| bad("its report is no text"))?;
-    Report::from_json(text)
+    std::str::from_utf8(report).map_err(|_| bad("its report is no text"))
 }
 
 fn bytes(image: &[u8], report: &Report) -> Result<(String, Vec<Finding>), Error> {
@@ -344,6 +388,15 @@ fn account(anatomy: &Anatomy<'_>, report: &Report) -> Check {
         anatomy.sections.iter().filter_map(|section| section.bytes).map(|bytes| bytes.len() as u64).sum();
     if laid != held {
         found.push(Finding::new(format!("{held} bytes are loaded, {laid} are laid to somebody")));
+    }
+    let rust = anatomy.lines.producer.as_deref().and_then(image::rust_version);
+    if rust != report.rust {
+        let text = |rust: &Option<String>| rust.clone().unwrap_or_else(|| "none".into());
+        found.push(Finding::new(format!(
+            "the report names the compiler {}, the line tables {}",
+            text(&report.rust),
+            text(&rust)
+        )));
     }
     let unknown: u64 = rows.iter().filter(|row| row.package == "?").map(|row| row.code).sum();
     if unknown > 0 {

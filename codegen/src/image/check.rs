@@ -14,26 +14,49 @@ use crate::{Error, note};
 pub fn check(image: &[u8], plan: &[u8; 32]) -> Result<(), Error> {
     let elf = parse(image)?;
     let endian = elf.endian();
+    if let Some(first) = unlinked(image)?.into_iter().next() {
+        return Err(bad(format!("it {first}")));
+    }
+    for segment in elf.elf_program_headers() {
+        if segment.p_type(endian) != elf::PT_LOAD {
+            continue;
+        }
+        if segment.p_flags(endian).contains(elf::PF_W | elf::PF_X) {
+            return Err(bad(format!(
+                "the segment at {:#x} is writable and executable",
+                segment.p_vaddr(endian)
+            )));
+        }
+        let (start, size) = segment.file_range(endian);
+        if start.checked_add(size).is_none_or(|end| end > image.len() as u64) {
+            return Err(bad(format!("the segment at {:#x} isn't whole", segment.p_vaddr(endian))));
+        }
+    }
+    entry(image)?;
+    let found = plan_hash(image)?;
+    if found != *plan {
+        return Err(bad("it was made from another plan: remove the cache with `unikgen clean`"));
+    }
+    Ok(())
+}
+
+/// What of an image, or of its twin, is left to link: sentences without their subject, `asks
+/// for a dynamic linker (PT_INTERP)`.
+///
+/// # Errors
+/// When it is no image.
+pub(crate) fn unlinked(image: &[u8]) -> Result<Vec<String>, Error> {
+    let elf = parse(image)?;
+    let endian = elf.endian();
+    let mut found = Vec::new();
     if elf.elf_header().e_type(endian) != elf::ET_EXEC {
-        return Err(bad("it is position-independent: a monitor loads it where it is linked"));
+        found.push("is position-independent: a monitor loads it where it is linked".into());
     }
     for segment in elf.elf_program_headers() {
         match segment.p_type(endian) {
-            elf::PT_INTERP => return Err(bad("it asks for a dynamic linker (PT_INTERP)")),
-            elf::PT_DYNAMIC => return Err(bad("it is linked dynamically (PT_DYNAMIC)")),
-            elf::PT_LOAD => {
-                let flags = segment.p_flags(endian);
-                if flags.contains(elf::PF_W | elf::PF_X) {
-                    return Err(bad(format!(
-                        "the segment at {:#x} is writable and executable",
-                        segment.p_vaddr(endian)
-                    )));
-                }
-                let (start, size) = segment.file_range(endian);
-                if start.checked_add(size).is_none_or(|end| end > image.len() as u64) {
-                    return Err(bad(format!("the segment at {:#x} isn't whole", segment.p_vaddr(endian))));
-                }
-            }
+            elf::PT_INTERP => found.push("asks for a dynamic linker (PT_INTERP)".into()),
+            elf::PT_DYNAMIC => found.push("is linked dynamically (PT_DYNAMIC)".into()),
+            elf::PT_TLS => found.push("has thread-local data (PT_TLS)".into()),
             _ => {}
         }
     }
@@ -42,10 +65,10 @@ pub fn check(image: &[u8], plan: &[u8; 32]) -> Result<(), Error> {
         let name = String::from_utf8_lossy(name);
         match section.sh_type(endian) {
             elf::SHT_DYNAMIC | elf::SHT_DYNSYM => {
-                return Err(bad(format!("it is linked dynamically (section {name})")));
+                found.push(format!("is linked dynamically (section {name})"));
             }
             elf::SHT_REL | elf::SHT_RELA if section.sh_size(endian) > 0 => {
-                return Err(bad(format!("it has relocations left (section {name})")));
+                found.push(format!("has relocations left (section {name})"));
             }
             _ => {}
         }
@@ -56,18 +79,16 @@ pub fn check(image: &[u8], plan: &[u8; 32]) -> Result<(), Error> {
         .filter_map(|symbol| symbol.name().ok())
         .collect();
     if !missing.is_empty() {
-        return Err(bad(format!("nothing defines {}", missing.join(", "))));
+        found.push(format!("isn't whole: nothing defines {}", missing.join(", ")));
     }
-    check_entry(image)?;
-    let found = plan_hash(image)?;
-    if found != *plan {
-        return Err(bad("it was made from another plan: remove the cache with `unikgen clean`"));
-    }
-    Ok(())
+    Ok(found)
 }
 
 /// The PVH note (Xen's XEN_ELFNOTE_PHYS32_ENTRY) must name an entry in executable memory.
-fn check_entry(image: &[u8]) -> Result<(), Error> {
+///
+/// # Errors
+/// When it doesn't.
+pub(crate) fn entry(image: &[u8]) -> Result<(), Error> {
     const PHYS32_ENTRY: u32 = 18;
     let elf = parse(image)?;
     let endian = elf.endian();

@@ -22,7 +22,9 @@ use crate::record::Record;
 
 pub use callers::Calls;
 pub use check::check;
-pub use report::{CrateSize, Made, NodeEntry, Report, SectionSize};
+pub(crate) use check::{entry, unlinked};
+pub use report::{CrateSize, Made, Named, NamedKind, NodeEntry, REPORT, Report, SectionSize};
+pub(crate) use report::{crates, rust_version};
 pub use strip::strip;
 pub use symbolise::{Frame, symbolise};
 
@@ -160,6 +162,19 @@ fn note_of(image: &[u8], kind: u32) -> Result<Option<(&[u8], usize)>, Error> {
         }
     }
     Ok(None)
+}
+
+/// The table of the sections that are loaded, by address.
+///
+/// # Errors
+/// When it is no image.
+pub fn sections(image: &[u8]) -> Result<Vec<SectionSize>, Error> {
+    let elf = parse(image)?;
+    let mut sections: Vec<SectionSize> = loaded(&elf)
+        .map(|(name, address, size, in_file)| SectionSize { name, address, size, in_file })
+        .collect();
+    sections.sort_by_key(|section| section.address);
+    Ok(sections)
 }
 
 /// The sections that are loaded: name, address, size, whether they take room in the file.

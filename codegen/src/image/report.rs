@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use unik_catalogue::rust_name;
+use unik_catalogue::{Bound, Options, Value, rust_name};
 use unik_dsl::plan::{Origin, Plan, Role};
 use unik_dsl::source::SourceMap;
 
-use super::{loaded, parse};
 use crate::Error;
 use crate::audit::anatomy::Anatomy;
 use crate::audit::packages::Package;
@@ -18,11 +17,14 @@ use crate::audit::{Content, Cost, bill, binary, lay};
 use crate::note::DeviceManifest;
 use crate::record::Record;
 
+/// The version of the report's table that this `unikgen` writes, and reads.
+pub const REPORT: u32 = 3;
+
 /// The report of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
-    /// The version of this table: 2.
+    /// The version of this table: [`REPORT`].
     pub version: u32,
     /// How the image was built.
     pub build: Record,
@@ -115,6 +117,29 @@ pub struct NodeEntry {
     pub line: Option<String>,
     /// The nodes that need it, each with the reason.
     pub needed_by: Vec<(String, String)>,
+    /// The addresses and the paths of the build's host that its options name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Named>,
+}
+
+/// What an option names that lies outside of the appliance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Named {
+    /// What kind of thing.
+    pub kind: NamedKind,
+    /// The option, `peer/allow`, and what it has of this kind.
+    pub what: String,
+}
+
+/// What may be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedKind {
+    /// An address, a network, a port or a name of a host: a route, a peer, who may connect.
+    Address,
+    /// A file or a folder of the machine that the image was built on, as it is written.
+    Path,
 }
 
 impl Report {
@@ -123,11 +148,7 @@ impl Report {
     /// # Errors
     /// When it is no image.
     pub fn of(twin: &[u8], anatomy: &Anatomy<'_>, made: Made<'_>) -> Result<Report, Error> {
-        let elf = parse(twin)?;
-        let mut sections: Vec<SectionSize> = loaded(&elf)
-            .map(|(name, address, size, in_file)| SectionSize { name, address, size, in_file })
-            .collect();
-        sections.sort_by_key(|section| section.address);
+        let sections = super::sections(twin)?;
         let total = |all: bool| sections.iter().filter(|s| all || s.in_file).map(|s| s.size).sum();
         let Made { plan, sources, packages, blobs } = made;
         let content = content(anatomy, plan, blobs);
@@ -135,7 +156,7 @@ impl Report {
         let read = |package: &Package, module: &str| std::fs::read_to_string(package.place.join(module)).ok();
         let unsafes = unsafes::list(anatomy, &packages, &read);
         Ok(Report {
-            version: 2,
+            version: REPORT,
             build: super::record(twin)?,
             manifest: DeviceManifest::of(plan),
             loaded: total(false),
@@ -164,19 +185,32 @@ impl Report {
     /// Reads what [`to_json`](Self::to_json) wrote.
     ///
     /// # Errors
-    /// When it isn't that.
+    /// When it isn't that, or of another version.
     pub fn from_json(text: &str) -> Result<Report, Error> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        // First of all: a table of another version may well be read as one of this.
+        if let Ok(Version { version }) = serde_json::from_str(text)
+            && version != REPORT
+        {
+            return Err(super::bad(format!(
+                "its report has version {version}, this unikgen knows {REPORT}: build it again"
+            )));
+        }
         serde_json::from_str(text).map_err(|error| super::bad(format!("its report can't be read: {error}")))
     }
 }
 
 /// `clang LLVM (rustc version 1.95.0 (59807616e 2026-04-14))` → `1.95.0`
-fn rust_version(producer: &str) -> Option<String> {
+pub(crate) fn rust_version(producer: &str) -> Option<String> {
     let (_, rest) = producer.split_once("rustc version ")?;
     rest.split([' ', ')']).next().map(String::from).filter(|version| !version.is_empty())
 }
 
-fn crates(cost: &[Cost], packages: &[Package]) -> Vec<CrateSize> {
+/// Bytes by crate, largest first.
+pub(crate) fn crates(cost: &[Cost], packages: &[Package]) -> Vec<CrateSize> {
     bill::by_crate(cost)
         .into_iter()
         .filter(|(_, bytes)| bytes.in_file() > 0)
@@ -211,6 +245,7 @@ fn content(anatomy: &Anatomy<'_>, plan: &Plan, blobs: &BTreeMap<PathBuf, Vec<u8>
                 name,
                 address,
                 size: bytes.len() as u64,
+                sha256: crate::cache::hash(bytes),
             });
         }
     }
@@ -258,9 +293,58 @@ fn nodes(plan: &Plan, sources: &SourceMap) -> Vec<NodeEntry> {
                     Origin::Implied => None,
                 },
                 needed_by,
+                names: names("", &node.options),
             }
         })
         .collect()
+}
+
+/// What options name outside of the appliance. Goes by the types of values, not by the names
+/// of keys: what an address is for, only its component knows.
+fn names(above: &str, options: &Options) -> Vec<Named> {
+    let mut found = Vec::new();
+    for (key, entries) in options {
+        let key = format!("{above}{key}");
+        for entry in entries {
+            for kind in [NamedKind::Address, NamedKind::Path] {
+                let of = |(placeholder, bound): (&String, &Bound)| {
+                    let mut texts = Vec::new();
+                    match bound {
+                        Bound::One(value) => named(value, kind, &mut texts),
+                        Bound::Many(values) => values.iter().for_each(|value| named(value, kind, &mut texts)),
+                    }
+                    (!texts.is_empty()).then(|| format!("{placeholder} {}", texts.join(" ")))
+                };
+                let texts: Vec<String> = entry.values.iter().filter_map(of).collect();
+                if !texts.is_empty() {
+                    found.push(Named { kind, what: format!("{key}: {}", texts.join(", ")) });
+                }
+            }
+            found.extend(names(&format!("{key}/"), &entry.nested));
+        }
+    }
+    found
+}
+
+fn named(value: &Value, wanted: NamedKind, texts: &mut Vec<String>) {
+    let (kind, text) = match value {
+        Value::Ipv4(address) => (NamedKind::Address, address.to_string()),
+        Value::Ipv6(address) => (NamedKind::Address, address.to_string()),
+        Value::Ip(address) => (NamedKind::Address, address.to_string()),
+        Value::Cidr4(address, prefix) => (NamedKind::Address, format!("{address}/{prefix}")),
+        Value::Cidr6(address, prefix) => (NamedKind::Address, format!("{address}/{prefix}")),
+        Value::Mac(mac) => (NamedKind::Address, mac.map(|byte| format!("{byte:02x}")).join(":")),
+        Value::Port(port) => (NamedKind::Address, format!("port {port}")),
+        Value::Endpoint(endpoint) => (NamedKind::Address, endpoint.to_string()),
+        Value::Name(name) if name.contains('.') => (NamedKind::Address, name.clone()),
+        // Not where that is on this machine: the report is the same on any.
+        Value::Path { written, .. } => (NamedKind::Path, written.clone()),
+        Value::List(values) => return values.iter().for_each(|value| named(value, wanted, texts)),
+        _ => return,
+    };
+    if kind == wanted {
+        texts.push(text);
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use unik_catalogue::{Component, Target};
 use unik_codegen::build::{Built as Made, Job, Progress, UserCrate};
+use unik_codegen::cache::kept;
 use unik_codegen::foreign::Foreign;
 use unik_codegen::helper::Workshop;
 use unik_codegen::image::{self, Report};
@@ -317,14 +318,15 @@ fn is_program(file: &[u8]) -> bool {
 
 /// The report of an image: beside it, or in the cache; only if it is bound to it by its hash.
 fn report_of(path: &Path, file: &[u8]) -> Option<Report> {
-    serde_json::from_slice(&report_text(path, file)?).ok()
+    Report::from_json(std::str::from_utf8(&report_text(path, file)?).ok()?).ok()
 }
 
 /// The bytes of the report of an image: beside it, or in the cache; only if they are bound to
 /// it by their hash.
 pub fn report_text(path: &Path, file: &[u8]) -> Option<Vec<u8>> {
     let beside = [path.with_extension("report.json"), path.with_file_name("report.json")];
-    let cached = works().into_iter().map(|work| work.join("report.json"));
+    let hash = image::report_hash(file).ok()?;
+    let cached = works().into_iter().flat_map(|work| [kept(&work, &hash).1, work.join("report.json")]);
     beside.into_iter().chain(cached).find_map(|candidate| {
         let text = std::fs::read(candidate).ok()?;
         image::is_report_of(&text, file).ok().filter(|is| *is)?;
@@ -346,7 +348,7 @@ pub fn twin_of(path: &Path) -> Option<PathBuf> {
     let file = std::fs::read(path).ok()?;
     let hash = image::report_hash(&file).ok()?;
     let beside = [path.with_extension("twin.elf")];
-    let cached = works().into_iter().map(|work| work.join("image.twin.elf"));
+    let cached = works().into_iter().flat_map(|work| [kept(&work, &hash).0, work.join("image.twin.elf")]);
     beside.into_iter().chain(cached).find(|candidate| {
         let twin = std::fs::read(candidate).unwrap_or_default();
         image::report_hash(&twin).is_ok_and(|other| other == hash)

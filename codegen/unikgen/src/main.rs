@@ -25,6 +25,7 @@ mod exit;
 mod graph;
 mod holder;
 mod monitor;
+mod place;
 mod proof;
 mod publish;
 mod stop;

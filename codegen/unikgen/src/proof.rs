@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use unik_catalogue::Target;
 use unik_codegen::audit::known::{Known, known};
-use unik_codegen::audit::{Evidence, bill, binary, loading};
+use unik_codegen::audit::{Evidence, bill, binary, claims, dma, gate, loading};
 use unik_codegen::image::{self, Report};
 
 use crate::appliance::{self, Subject};
@@ -84,8 +84,22 @@ impl Image {
     }
 
     /// For the audit.
-    pub fn evidence<'a>(&'a self, known: &'a [Known]) -> Evidence<'a> {
-        Evidence { image: &self.bytes, report: self.report.as_deref(), twin: self.twin.as_deref(), known }
+    pub fn evidence<'a>(&'a self, carried: &'a Carried) -> Evidence<'a> {
+        Evidence {
+            image: &self.bytes,
+            report: self.report.as_deref(),
+            twin: self.twin.as_deref(),
+            known: &carried.known,
+            ways: &carried.ways,
+        }
+    }
+
+    /// What its gate is, in a line.
+    ///
+    /// # Errors
+    /// When a note of the image is damaged.
+    pub fn gate(&self) -> anyhow::Result<String> {
+        Ok(gate::own::identity(&self.bytes)?)
     }
 
     /// Its report; only the one that it names by hash.
@@ -104,15 +118,11 @@ impl Image {
         if !image::is_report_of(bytes, &self.bytes)? {
             return Err(missing());
         }
-        let report = Report::from_json(&String::from_utf8_lossy(bytes))?;
-        if report.cost.is_empty() {
-            return Err(exit::usage(format!(
-                "the report of `{}` is of an older unikgen: build it again",
-                self.path.display()
-            )));
-        }
+        let report = Report::from_json(&String::from_utf8_lossy(bytes))
+            .map_err(|error| exit::usage(format!("`{}`: {error}", self.path.display())))?;
         let loaded = binary::contents_hash(&self.bytes)?;
-        if loaded != report.contents || !loading::check(&self.bytes)?.is_empty() {
+        let is_said = claims::check(&self.bytes, &report).is_ok_and(|(_, found)| found.is_empty());
+        if loaded != report.contents || !is_said || !loading::check(&self.bytes)?.is_empty() {
             return Err(exit::usage(format!(
                 "`{}` isn't what was built: `unikgen audit` says more",
                 self.path.display()
@@ -122,13 +132,43 @@ impl Image {
     }
 }
 
-/// The components that there are, by what gives them away.
+/// What the sources that this command carries say, for the audit.
+#[derive(Debug)]
+pub struct Carried {
+    known: Vec<Known>,
+    ways: Vec<dma::Ways>,
+}
+
+impl Carried {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When what the tool carries is damaged.
+    pub fn read() -> anyhow::Result<Carried> {
+        let files = unik_builtin::source_files().context("unik's own sources can't be unpacked")?;
+        let all = || files.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()));
+        Ok(Carried { known: known(all()), ways: dma::tables(all()) })
+    }
+}
+
+/// Refuses values for a `.unik` file where every one of `named` is an image: what is built
+/// already takes none, and whoever gives some expects that they count.
 ///
 /// # Errors
-/// When what the tool carries is damaged.
-pub fn known_components() -> anyhow::Result<Vec<Known>> {
-    let files = unik_builtin::source_files().context("unik's own sources can't be unpacked")?;
-    Ok(known(files.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()))))
+/// A usage error, then.
+pub fn parameters_need_a_file(named: &[Option<&Path>], parameters: &Parameters) -> anyhow::Result<()> {
+    let given = [
+        ("--set", !parameters.set.is_empty()),
+        ("--target", parameters.target.is_some()),
+        ("--deny", parameters.deny.is_some()),
+    ];
+    let Some((name, _)) = given.into_iter().find(|(_, given)| *given) else { return Ok(()) };
+    for named in named {
+        if !matches!(appliance::locate(*named)?, Subject::Image(_)) {
+            return Ok(());
+        }
+    }
+    Err(exit::usage(format!("{name} is for a .unik file that is to be built: an image is as it is")))
 }
 
 /// Who brought something in, for people: `http`, `shared by http, ip`.

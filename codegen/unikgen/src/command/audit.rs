@@ -2,18 +2,17 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
-use unik_codegen::audit::gate::Gate;
 use unik_codegen::audit::unsafes::{Unsafe, UnsafeKind};
-use unik_codegen::audit::{Audit, Check, Rule, Status, audit, bill, dma, sbom};
+use unik_codegen::audit::{Audit, Check, Rule, Status, audit, bill, sbom};
 use unik_codegen::image::Report;
 
 use super::check::uri;
 use super::output;
 use crate::cli::{self, Format};
 use crate::exit::{AUDIT, OK, Outcome};
-use crate::proof::{self, Image};
+use crate::place::{self, Kind};
+use crate::proof::{self, Carried, Image};
 use crate::ui::{Paint, Tone, Ui, bytes};
 
 /// Audits: 0 when all is proven, [`AUDIT`] when something isn't.
@@ -21,14 +20,23 @@ use crate::ui::{Paint, Tone, Ui, bytes};
 /// # Errors
 /// When there is no image, or the bill of materials can't be written.
 pub fn run(args: &cli::Audit, ui: &Ui) -> Outcome {
+    proof::parameters_need_a_file(&[args.file.as_deref()], &args.parameters)?;
+    if let Some(path) = &args.sbom {
+        place::must_be_replaceable(path, Kind::Bill)?;
+    }
     let image = Image::of(args.file.as_deref(), &args.parameters, &args.cargo, ui)?
         .with(args.report.as_deref(), args.twin.as_deref())?;
-    let known = proof::known_components()?;
-    let audit = audit(&image.evidence(&known))?;
-    if let (Some(path), Some(report)) = (&args.sbom, &audit.report) {
-        let text = format!("{:#}\n", sbom::sbom(&image.bytes, report));
-        std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))?;
-        ui.say("bill of materials", &path.display().to_string());
+    let carried = Carried::read()?;
+    let audit = audit(&image.evidence(&carried))?;
+    match (&args.sbom, &audit.report) {
+        (Some(path), Some(report)) if audit.passed() => {
+            place::write(path, &format!("{:#}\n", sbom::sbom(&image.bytes, report)))?;
+            ui.say("bill of materials", &path.display().to_string());
+        }
+        (Some(path), _) => {
+            ui.hint(&format!("{} isn't written: what the image holds isn't proven", path.display()))
+        }
+        (None, _) => {}
     }
     let text = match args.format {
         Format::Human if args.unsafes => unsafes(&audit, ui.out()),
@@ -40,6 +48,10 @@ pub fn run(args: &cli::Audit, ui: &Ui) -> Outcome {
     output(&text)?;
     Ok(if audit.passed() { OK } else { AUDIT })
 }
+
+/// What is said of a driver whose package has no table of ways.
+const UNKNOWN_DMA: &str =
+    "a driver gives memory to a device, and its package doesn't say what that could be aimed at";
 
 /// Owners that are shown; what is left is added up.
 const SHOWN: usize = 10;
@@ -76,7 +88,7 @@ fn human(audit: &Audit, image: &Image, paint: Paint) -> String {
         row(&mut text, "all others", rest, whole, "unikgen cost has them", paint);
     }
     let _ = writeln!(text);
-    reach(&mut text, report, audit.gate.as_ref(), paint);
+    reach(&mut text, report, audit, paint);
     text
 }
 
@@ -119,7 +131,7 @@ fn row(text: &mut String, name: &str, size: u64, whole: u64, note: &str, paint: 
 }
 
 /// What can reach the image, and what it can reach.
-fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) {
+fn reach(text: &mut String, report: &Report, audit: &Audit, paint: Paint) {
     let mut line = |name: &str, what: String| {
         if !what.is_empty() {
             let _ = writeln!(text, "  {} {what}", paint.paint(Tone::Strong, &format!("{name:<8}")));
@@ -145,7 +157,7 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
         .map(|port| format!("{} {} for {} on {}", port.protocol, port.port, port.service, port.network))
         .collect();
     line("ports", listens.join(", "));
-    if let Some(gate) = gate {
+    if let Some(gate) = &audit.gate {
         let calls: Vec<&str> =
             gate.entries.iter().filter(|entry| entry.is_call()).map(|entry| entry.name.as_str()).collect();
         let vectors: usize = gate.entries.iter().map(|entry| entry.vectors.len()).sum();
@@ -161,8 +173,11 @@ fn reach(text: &mut String, report: &Report, gate: Option<&Gate>, paint: Paint) 
             gate.open_ports.iter().map(|(ports, what)| format!("{ports} ({what})")).collect();
         line("I/O", format!("ports {} stay open", open.join(", ")));
     }
-    let ways = dma::ways(report);
-    let open: Vec<&str> = ways.iter().filter(|way| !way.closed).map(|way| way.way).collect();
+    let ways = &audit.dma;
+    let open: Vec<&str> = ways.iter().filter(|way| !way.closed).map(|way| way.way.as_str()).collect();
+    if audit.dma_unknown {
+        line("DMA", UNKNOWN_DMA.into());
+    }
     if !ways.is_empty() {
         line(
             "DMA",
@@ -235,7 +250,10 @@ fn gate(audit: &Audit, paint: Paint) -> String {
     for function in &gate.ports {
         let _ = writeln!(text, "    {function}");
     }
-    let ways = audit.report.as_ref().map_or(&[][..], |report| dma::ways(report));
+    let ways = &audit.dma;
+    if audit.dma_unknown {
+        let _ = writeln!(text, "\n{}\n  {UNKNOWN_DMA}", paint.paint(Tone::Warning, "DMA"));
+    }
     if !ways.is_empty() {
         let _ = writeln!(
             text,
@@ -308,7 +326,8 @@ fn as_json(audit: &Audit) -> Value {
     });
     if let Some(report) = &audit.report {
         value["appliance"] = json!(report.manifest.appliance);
-        value["dma"] = json!(dma::ways(report));
+        value["dma"] = json!(audit.dma);
+        value["dma-unknown"] = json!(audit.dma_unknown);
         value["devices"] = json!(report.manifest.devices);
         value["listens"] = json!(report.manifest.listens);
         value["owners"] = json!(bill::by_owner(report));

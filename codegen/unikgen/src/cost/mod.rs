@@ -5,7 +5,6 @@ mod page;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
 use serde_json::json;
 use unik_codegen::audit::bill::{self, Bytes};
 use unik_codegen::image::Report;
@@ -13,6 +12,7 @@ use unik_codegen::image::Report;
 use crate::cli::{self, CostBy, CostFormat};
 use crate::command::output;
 use crate::exit::{OK, Outcome};
+use crate::place::{self, Kind};
 use crate::proof::{self, Image};
 use crate::ui::{Paint, Tone, Ui, bytes};
 
@@ -21,12 +21,19 @@ use crate::ui::{Paint, Tone, Ui, bytes};
 /// # Errors
 /// When there is no image, it has no report, or the page can't be written.
 pub fn run(args: &cli::Cost, ui: &Ui) -> Outcome {
+    let named: Vec<_> = match &args.against {
+        Some(other) => vec![args.file.as_deref(), Some(other)],
+        None => vec![args.file.as_deref()],
+    };
+    proof::parameters_need_a_file(&named, &args.parameters)?;
+    if let Some(path) = &args.html {
+        place::must_be_replaceable(path, Kind::Page)?;
+    }
     let of = |file| Image::of(file, &args.parameters, &args.cargo, ui)?.report();
     let report = of(args.file.as_deref())?;
     let against = args.against.as_deref().map(|file| of(Some(file))).transpose()?;
     if let Some(path) = &args.html {
-        std::fs::write(path, page::page(&report))
-            .with_context(|| format!("can't write {}", path.display()))?;
+        place::write(path, &page::page(&report))?;
         ui.say("page", &path.display().to_string());
     }
     let text = match (args.format, &against) {

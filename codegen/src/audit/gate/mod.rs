@@ -12,6 +12,9 @@
 //! | 8 to 15 | address of the first stub, or of the call site |
 //! | 16 to 31 | name, filled with zeros |
 
+pub mod assembled;
+pub mod own;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 

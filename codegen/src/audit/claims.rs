@@ -1,0 +1,150 @@
+//! That the report says of the image what the image says of itself, as far as it does: in its
+//! notes, its section table, and its bytes.
+//!
+//! What a report says besides (which package a crate is of, why a node is in the plan, the
+//! reasons of `unsafe` code) nothing in an image can confirm: there the hash counts, and
+//! building it again.
+
+use std::collections::BTreeMap;
+
+use object::elf;
+use object::read::elf::ProgramHeader as _;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Finding;
+use crate::image::{self, Report, parse};
+use crate::{Error, note};
+
+/// The notes of every image: name, type, what it holds.
+const NOTES: [(&str, u32, &str); 6] = [
+    ("Xen", 18, "entry"),
+    ("unik", note::MANIFEST, "device manifest"),
+    ("unik", note::PLAN, "plan's hash"),
+    ("unik", note::REPORT, "report's hash"),
+    ("unik", note::RECORD, "record of how it was built"),
+    ("unik", note::GATE, "table of the gate's entries"),
+];
+
+/// That the image has each of its notes once, and no other: a monitor must not find another
+/// entry, or another manifest, than this audit does.
+///
+/// # Errors
+/// When it is no image.
+pub fn notes(image: &[u8]) -> Result<Vec<Finding>, Error> {
+    let elf = parse(image)?;
+    let endian = elf.endian();
+    let mut counts: BTreeMap<(String, u32), u32> = BTreeMap::new();
+    let mut found = Vec::new();
+    for segment in elf.elf_program_headers() {
+        if segment.p_type(endian) != elf::PT_NOTE {
+            continue;
+        }
+        let address = segment.p_vaddr(endian);
+        let bytes = segment.data(endian, image).map_err(|()| super::bad("its notes aren't whole"))?;
+        let (notes, whole) = note::all(bytes);
+        if !whole {
+            found.push(Finding::at("its notes end in one that isn't whole", address));
+        }
+        for (name, note) in notes {
+            *counts.entry((String::from_utf8_lossy(name).into_owned(), note.kind)).or_default() += 1;
+        }
+    }
+    for (name, kind, what) in NOTES {
+        match counts.remove(&(name.to_string(), kind)).unwrap_or(0) {
+            1 => {}
+            0 => found.push(Finding::new(format!("it has no note with its {what} (`{name}`, type {kind})"))),
+            more => found.push(Finding::new(format!("it has {more} notes with its {what}"))),
+        }
+    }
+    for (name, kind) in counts.keys() {
+        let message = format!("it has a note `{}` of type {kind}, which no image has", name.escape_debug());
+        found.push(Finding::new(message));
+    }
+    Ok(found)
+}
+
+/// All in which `report` says something else of `image` than the image does.
+///
+/// # Errors
+/// When it is no image, or a note of it can't be read.
+pub fn check(image: &[u8], report: &Report) -> Result<(String, Vec<Finding>), Error> {
+    let mut found = notes(image)?;
+    let manifest = image::manifest(image)?;
+    compare("", &manifest, &report.manifest, &mut found);
+    compare("build ", &image::record(image)?, &report.build, &mut found);
+    let sections = image::sections(image)?;
+    if sections != report.sections {
+        found.push(Finding::new("the report's table of sections is another than the image's"));
+    }
+    let total = |all: bool| sections.iter().filter(|s| all || s.in_file).map(|s| s.size).sum::<u64>();
+    for (what, own, said) in
+        [("bytes loaded", total(false), report.loaded), ("bytes of memory", total(true), report.memory)]
+    {
+        if own != said {
+            found.push(Finding::new(format!("the report says {said} {what}, the image has {own}")));
+        }
+    }
+    if image::crates(&report.cost, &report.packages) != report.crates {
+        found.push(Finding::new("the report's bytes by crate aren't the sums of its own rows"));
+    }
+    // The manifest comes from the plan, and so do the nodes.
+    let node = |id: &str, component: Option<&str>| {
+        let is = |of: &str| component.is_none_or(|component| component == of);
+        report.nodes.iter().any(|node| node.id == id && is(&node.component))
+    };
+    let devices = manifest.devices.iter().map(|device| (&device.name, Some(device.component.as_str())));
+    let networks = manifest.networks.iter().map(|network| (&network.name, None));
+    let services = manifest.listens.iter().map(|port| (&port.service, Some(port.component.as_str())));
+    for (name, component) in devices.chain(networks).chain(services) {
+        if !node(name, component) {
+            let of = component.map_or(String::new(), |component| format!(" = {component}"));
+            found.push(Finding::new(format!("the image names `{name}{of}`, which the report's plan lacks")));
+        }
+    }
+    let Value::Object(fields) = serde_json::to_value(&manifest).unwrap_or_default() else {
+        return Ok((String::new(), found));
+    };
+    Ok((format!("{} fields of its manifest, {} sections", fields.len(), sections.len()), found))
+}
+
+/// Compares field by field.
+fn compare<T: Serialize>(of: &str, image: &T, report: &T, found: &mut Vec<Finding>) {
+    let fields = |value: &T| match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (own, said) = (fields(image), fields(report));
+    let names: std::collections::BTreeSet<&String> = own.keys().chain(said.keys()).collect();
+    for name in names.into_iter().filter(|name| own.get(*name) != said.get(*name)) {
+        let text = |value: Option<&Value>| value.map_or("nothing".into(), short);
+        found.push(Finding::new(format!(
+            "the report says {} of {of}`{name}`, the image {}",
+            text(said.get(name)),
+            text(own.get(name))
+        )));
+    }
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let table = |port: u16| BTreeMap::from([("listens", vec![port]), ("memory", vec![1])]);
+        let mut found = Vec::new();
+        compare("", &table(80), &table(80), &mut found);
+        assert_eq!(found, []);
+        compare("", &table(80), &table(8080), &mut found);
+        assert_eq!(found, [Finding::new("the report says [8080] of `listens`, the image [80]")]);
+    }
+}
