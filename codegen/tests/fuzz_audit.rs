@@ -15,7 +15,7 @@ fn read(bytes: &[u8]) {
     if let Ok(anatomy) = Anatomy::of(bytes, &[]) {
         let _ = lay(&anatomy, &[], &[]);
     }
-    let report = br#"{"version":2}"#;
+    let report = br#"{"version":3}"#;
     for (report, twin) in [(None, None), (Some(&report[..]), Some(bytes)), (Some(bytes), Some(&[][..]))] {
         let _ = audit(&Evidence { image: bytes, report, twin, known: &[], ways: &[] });
     }

@@ -145,11 +145,22 @@ impl Owned {
     }
 }
 
+fn u64_at(file: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(file[at..at + 8].try_into().expect("eight"))
+}
+
+/// Where in the file the header of a section is.
+fn section_header(file: &[u8], name: &str) -> usize {
+    let elf = object::File::parse(file).expect("an image");
+    let section = elf.section_by_name(name).expect("the section");
+    u64_at(file, 0x28) as usize + section.index().0 * 64
+}
+
 type Attack = fn(&mut Owned);
 
 #[test]
 fn who_rewrites_all_three_can_not_change_the_gate() {
-    let attacks: [(&str, &str, Attack); 14] = [
+    let attacks: [(&str, &str, Attack); 17] = [
         ("the test of the write's call site, of nops", "of .gate.text", |owned| {
             let call = owned.symbol("gate_breakpoint");
             let test = owned.find(".gate.text", call, &[0x48, 0x81, 0x3c, 0x24]);
@@ -220,6 +231,43 @@ fn who_rewrites_all_three_can_not_change_the_gate() {
             let note = owned.section(".note.unik");
             let at = note.1.windows(8).position(|window| window == site).expect("the row") as u64;
             owned.patch(note.0 + at, &(owned.symbol("gate_write_site")).to_le_bytes());
+        }),
+        ("slots of writes that are taken from the start", "begins as zeros", |owned| {
+            // The section has bytes of the file: type 1, not 8.
+            for file in [&mut owned.image, &mut owned.twin] {
+                let header = section_header(file, ".gate.bss");
+                assert_eq!(file[header + 4], 8);
+                file[header + 4] = 1;
+            }
+        }),
+        ("an entry in another note than the one that is compared", "a monitor enters it at", |owned| {
+            // The segment of notes begins at another section, with a note of its own.
+            let (start, bytes) = owned.section(".note.pvh");
+            let mut note = bytes;
+            let size = note.len();
+            note[size - 8..].copy_from_slice(&owned.symbol("gate_return").to_le_bytes());
+            let (unik, _) = owned.section(".note.unik");
+            owned.patch(unik, &note);
+            for file in [&mut owned.image, &mut owned.twin] {
+                let table = u64_at(file, 0x20) as usize;
+                let headers = (0..usize::from(file[0x38])).map(|at| table + at * 56);
+                for header in headers.filter(|&header| file[header] == 4).collect::<Vec<_>>() {
+                    for field in [8, 16, 24] {
+                        let moved = u64_at(file, header + field) + unik - start;
+                        file[header + field..header + field + 8].copy_from_slice(&moved.to_le_bytes());
+                    }
+                    for field in [32, 40] {
+                        let less = u64_at(file, header + field) - (unik - start);
+                        file[header + field..header + field + 8].copy_from_slice(&less.to_le_bytes());
+                    }
+                }
+            }
+        }),
+        ("a section of code of its own in ring 0", "no image has a section", |owned| {
+            for file in [&mut owned.image, &mut owned.twin] {
+                let at = file.windows(12).position(|name| name == b"\0.gate.boot\0").expect("the name");
+                file[at + 10] = b'x';
+            }
         }),
         ("a call site that does more", "of .text.unik_gate_calls", |owned| {
             owned.patch(owned.symbol("gate_wait_site"), &[0x90]);

@@ -42,6 +42,10 @@ pub fn notes(image: &[u8]) -> Result<Vec<Finding>, Error> {
         }
         let address = segment.p_vaddr(endian);
         let bytes = segment.data(endian, image).map_err(|()| super::bad("its notes aren't whole"))?;
+        // Monitors go by it: with another they may find other notes than this.
+        if segment.p_align(endian) != 4 {
+            found.push(Finding::at("its notes aren't aligned to 4 bytes", address));
+        }
         let (notes, whole) = note::all(bytes);
         if !whole {
             found.push(Finding::at("its notes end in one that isn't whole", address));

@@ -84,11 +84,11 @@ pub(crate) fn unlinked(image: &[u8]) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// The PVH note (Xen's XEN_ELFNOTE_PHYS32_ENTRY) must name an entry in executable memory.
+/// The entry for monitors, from the PVH note (Xen's XEN_ELFNOTE_PHYS32_ENTRY).
 ///
 /// # Errors
-/// When it doesn't.
-pub(crate) fn entry(image: &[u8]) -> Result<(), Error> {
+/// When there is none, or it isn't in executable memory.
+pub(crate) fn entry(image: &[u8]) -> Result<u64, Error> {
     const PHYS32_ENTRY: u32 = 18;
     let elf = parse(image)?;
     let endian = elf.endian();
@@ -110,5 +110,9 @@ pub(crate) fn entry(image: &[u8]) -> Result<(), Error> {
             && segment.p_flags(endian).contains(elf::PF_X)
             && (start..start.saturating_add(segment.p_filesz(endian))).contains(&address)
     });
-    if inside { Ok(()) } else { Err(bad(format!("its PVH entry {address:#x} is not in executable memory"))) }
+    if inside {
+        Ok(address)
+    } else {
+        Err(bad(format!("its PVH entry {address:#x} is not in executable memory")))
+    }
 }

@@ -14,6 +14,8 @@ use crate::exit;
 pub enum Kind {
     /// An image, or a program.
     Program,
+    /// What `unikgen build` puts beside an image.
+    Report,
     /// A bill of materials.
     Bill,
     /// A page of `unikgen cost`.
@@ -24,6 +26,7 @@ impl Kind {
     const fn word(self) -> &'static str {
         match self {
             Kind::Program => "image",
+            Kind::Report => "report of an image",
             Kind::Bill => "bill of materials",
             Kind::Page => "page of unikgen cost",
         }
@@ -34,6 +37,7 @@ impl Kind {
         let holds = |text: &[u8]| start.windows(text.len()).any(|window| window == text);
         match self {
             Kind::Program => start.starts_with(b"\x7fELF"),
+            Kind::Report => start.starts_with(b"{\n  \"version\": ") && holds(b"\"build\": {"),
             Kind::Bill => start.starts_with(b"{") && holds(b"\"bomFormat\": \"CycloneDX\""),
             Kind::Page => {
                 start.starts_with(b"<!doctype html>")
@@ -58,12 +62,8 @@ pub fn must_be_replaceable(place: &Path, kind: Kind) -> anyhow::Result<()> {
         return refuse("can't be written: its folder isn't there");
     }
     match std::fs::metadata(place) {
-        Ok(there) if there.is_dir() => {
-            refuse(&format!("is a folder: the name of the {} in it is wanted", kind.word()))
-        }
-        Ok(there) if !there.is_file() => {
-            refuse(&format!("is no ordinary file, which alone a {} can take the place of", kind.word()))
-        }
+        Ok(there) if there.is_dir() => refuse("is a folder: give the name of a file in it"),
+        Ok(there) if !there.is_file() => refuse("is no ordinary file, which alone can be replaced"),
         Ok(there) if there.len() > 0 && !kind.begins(&start(place)?) => refuse(&format!(
             "is there already, and no {}: remove it first, or take another name",
             kind.word()
@@ -119,6 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let bill = "{\n  \"bomFormat\": \"CycloneDX\",\n";
+        let report = "{\n  \"version\": 3,\n  \"build\": {\n";
         let page = "<!doctype html>\n<meta name=\"generator\" content=\"unikgen cost\">";
         for (name, text) in [
             ("site.unik", "appliance a {}"),
@@ -126,12 +127,18 @@ mod tests {
             ("index.html", "<!doctype html>\n<title>Mine</title>"),
             ("site.img", "\x7fELF and more"),
             ("site.cdx.json", bill),
+            ("site.report.json", report),
             ("cost.html", page),
             ("empty", ""),
         ] {
             std::fs::write(at(name), text).unwrap();
         }
-        let own = [(Kind::Program, "site.img"), (Kind::Bill, "site.cdx.json"), (Kind::Page, "cost.html")];
+        let own = [
+            (Kind::Program, "site.img"),
+            (Kind::Report, "site.report.json"),
+            (Kind::Bill, "site.cdx.json"),
+            (Kind::Page, "cost.html"),
+        ];
         for (kind, name) in own {
             for taken in ["site.unik", "package.json", "index.html", "none/site.img", "."]
                 .into_iter()

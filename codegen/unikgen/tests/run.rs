@@ -98,7 +98,7 @@ fn image(manifest: &str, report_hash: &[u8]) -> Vec<u8> {
 fn report() -> String {
     let node = r#"{"id":"nic","component":"virtio-net","package":"unik-virtio-net","part":false,"place":"web.unik:7","line":"device nic = virtio-net","needed-by":[]}"#;
     format!(
-        r#"{{"version":1,"build":{{"version":1,"unik":"0","sources":"0","rustc":"0","seed":"0x1"}},"manifest":{MANIFEST},"loaded":1,"memory":1,"sections":[],"crates":[],"nodes":[{node}]}}"#
+        r#"{{"version":3,"build":{{"version":1,"unik":"0","sources":"0","rustc":"0","seed":"0x1"}},"manifest":{MANIFEST},"loaded":1,"memory":1,"sections":[],"crates":[],"nodes":[{node}]}}"#
     )
 }
 

@@ -106,10 +106,23 @@ pub fn check(image: &[u8], twin: Option<&Anatomy<'_>>) -> Result<(String, Vec<Fi
             found.push(Finding::at(message, section.range.start));
         }
     }
+    // The note that a monitor finds, wherever that stands.
+    let entry = image::entry(image)?;
+    if sections.get(".gate.boot").is_none_or(|boot| boot.range.start != entry) {
+        found.push(Finding::at(format!("a monitor enters it at {entry:#x}, not where boot begins"), entry));
+    }
     let mut compared = 0;
     for (output, inputs) in INPUTS {
         let Some(section) = sections.get(output) else { continue };
-        for part in inputs.iter().filter_map(|name| gate.part(name)).filter(|part| !part.bytes.is_empty()) {
+        for part in inputs.iter().filter_map(|name| gate.part(name)) {
+            if part.bytes.is_empty() {
+                // Descriptors, slots of writes, boot's tables: a value in there is as good as code.
+                if !section.bytes.is_empty() {
+                    let message = format!("{output} begins as zeros, and not with bytes of the file");
+                    found.push(Finding::at(message, section.range.start));
+                }
+                continue;
+            }
             let Some(&start) = linking.places.get(&part.name) else { continue };
             let from = usize::try_from(start - section.range.start).unwrap_or(usize::MAX);
             let actual = from.checked_add(part.bytes.len()).and_then(|to| section.bytes.get(from..to));

@@ -35,6 +35,14 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
     }
     let to = args.output.clone().unwrap_or_else(|| beside(file, target));
     place::must_be_replaceable(&to, Kind::Program)?;
+    let report_place = to.with_extension("report.json");
+    let twin_place = to.with_extension("twin.elf");
+    if target == Target::Machine {
+        place::must_be_replaceable(&report_place, Kind::Report)?;
+    }
+    if args.twin {
+        place::must_be_replaceable(&twin_place, Kind::Program)?;
+    }
     let seed = match args.seed {
         Some(_) if target == Target::Process => {
             return Err(exit::usage(
@@ -48,11 +56,10 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
     let made = backend::build(&subject, &checked, &parameters, &args.cargo, seed, ui)?;
     copy(&made.image, &to)?;
     if args.twin {
-        copy(&made.twin, &to.with_extension("twin.elf"))?;
+        copy(&made.twin, &twin_place)?;
     }
     match &made.report_path {
         Some(report) => {
-            let report_place = to.with_extension("report.json");
             copy(report, &report_place)?;
             ui.say("image", &format!("{}, and what is in it: {}", to.display(), report_place.display()));
             if let Some(report) = &made.report {
