@@ -5,13 +5,15 @@
 mod elf;
 
 use unik_codegen::audit::anatomy::Anatomy;
-use unik_codegen::audit::{Evidence, audit, lay};
+use unik_codegen::audit::{Evidence, audit, claims, gate, lay};
 use unik_codegen::image;
 
 fn read(bytes: &[u8]) {
     let _ = image::check(bytes, &elf::HASH);
     let _ = image::strip(bytes);
     let _ = image::manifest(bytes);
+    let _ = gate::own::identity(bytes);
+    let _ = claims::notes(bytes);
     if let Ok(anatomy) = Anatomy::of(bytes, &[]) {
         let _ = lay(&anatomy, &[], &[]);
     }

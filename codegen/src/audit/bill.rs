@@ -23,13 +23,13 @@ impl Bytes {
     /// What it takes in the file.
     #[must_use]
     pub const fn in_file(&self) -> u64 {
-        self.code + self.data
+        self.code.saturating_add(self.data)
     }
 
     fn add(&mut self, cost: &Cost) {
-        self.code += cost.code;
-        self.data += cost.data;
-        self.zeroed += cost.zeroed;
+        self.code = self.code.saturating_add(cost.code);
+        self.data = self.data.saturating_add(cost.data);
+        self.zeroed = self.zeroed.saturating_add(cost.zeroed);
     }
 }
 

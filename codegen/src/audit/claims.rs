@@ -81,7 +81,10 @@ pub fn check(image: &[u8], report: &Report) -> Result<(String, Vec<Finding>), Er
     if sections != report.sections {
         found.push(Finding::new("the report's table of sections is another than the image's"));
     }
-    let total = |all: bool| sections.iter().filter(|s| all || s.in_file).map(|s| s.size).sum::<u64>();
+    let total = |all: bool| {
+        let counted = sections.iter().filter(|section| all || section.in_file);
+        counted.fold(0_u64, |sum, section| sum.saturating_add(section.size))
+    };
     for (what, own, said) in
         [("bytes loaded", total(false), report.loaded), ("bytes of memory", total(true), report.memory)]
     {

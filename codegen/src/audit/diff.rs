@@ -95,9 +95,9 @@ pub fn diff(before: Side<'_>, after: Side<'_>) -> Diff {
     });
     let bytes = |side: Side<'_>| {
         let sum = side.report.cost.iter().fold(Bytes::default(), |sum, cost| Bytes {
-            code: sum.code + cost.code,
-            data: sum.data + cost.data,
-            zeroed: sum.zeroed + cost.zeroed,
+            code: sum.code.saturating_add(cost.code),
+            data: sum.data.saturating_add(cost.data),
+            zeroed: sum.zeroed.saturating_add(cost.zeroed),
         });
         sum.in_file()
     };

@@ -96,13 +96,16 @@ pub fn check(image: &[u8], twin: Option<&Anatomy<'_>>) -> Result<(String, Vec<Fi
         let Some(section) = sections.get(output) else { continue };
         let mut at = section.range.start;
         for part in inputs.iter().filter_map(|name| gate.part(name)) {
-            at = at.next_multiple_of(part.align.max(1));
+            at = at.checked_next_multiple_of(part.align.max(1)).unwrap_or(u64::MAX);
             linking.places.insert(part.name.clone(), at);
             at = at.saturating_add(part.size);
         }
         if output != ".text" && at != section.range.end {
             let size = section.range.end - section.range.start;
-            let message = format!("{output} has {size} bytes, the runtime's {}", at - section.range.start);
+            let message = format!(
+                "{output} has {size} bytes, the runtime's {}",
+                at.saturating_sub(section.range.start)
+            );
             found.push(Finding::at(message, section.range.start));
         }
     }
@@ -124,7 +127,7 @@ pub fn check(image: &[u8], twin: Option<&Anatomy<'_>>) -> Result<(String, Vec<Fi
                 continue;
             }
             let Some(&start) = linking.places.get(&part.name) else { continue };
-            let from = usize::try_from(start - section.range.start).unwrap_or(usize::MAX);
+            let from = usize::try_from(start.saturating_sub(section.range.start)).unwrap_or(usize::MAX);
             let actual = from.checked_add(part.bytes.len()).and_then(|to| section.bytes.get(from..to));
             compared += part.bytes.len();
             linking.compare(part, start, actual.unwrap_or_default(), &mut found);
