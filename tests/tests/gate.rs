@@ -10,7 +10,7 @@ use unik_codegen::audit::gate::assembled::Assembled;
 use unik_codegen::audit::gate::own::{GATES, identity};
 use unik_codegen::audit::{Evidence, Status, audit, binary};
 use unik_codegen::image::{self, Report};
-use unik_tests::{build, example, root, scratch, twin};
+use unik_tests::{build, example, root, scratch, twin, unikgen_command};
 
 /// The runtime, compiled for a level of processor, as an object file.
 fn runtime(level: &str, place: &Path) -> Vec<u8> {
@@ -291,4 +291,19 @@ fn who_rewrites_all_three_can_not_change_the_gate() {
             assert_ne!(identity(&owned.image).expect("an image"), ours, "{name}");
         }
     }
+}
+
+#[test]
+fn each_level_of_processor_has_its_gate() {
+    let folder = scratch();
+    let file = folder.path().join("hello.unik");
+    let text = std::fs::read_to_string(example("hello")).expect("the example");
+    std::fs::write(&file, text.replace("memory 4 MiB", "memory 4 MiB\n    cpu x86-64-v3")).expect("a file");
+    let image = folder.path().join("hello.img");
+    let output = unikgen_command().arg("build").arg(&file).arg("-o").arg(&image).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let gate = identity(&std::fs::read(&image).expect("the image")).expect("an image");
+    assert!(gate.starts_with("the runtime's, for x86-64-v3"), "{gate}");
+    let output = unikgen_command().arg("audit").arg(&image).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
