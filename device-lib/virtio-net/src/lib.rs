@@ -17,8 +17,12 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod coalesced;
+#[cfg(test)]
+mod fuzz;
 mod header;
 mod nic;
 #[cfg(unik_machine)]

@@ -35,9 +35,13 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 #[cfg(unik_machine)]
 mod find;
+#[cfg(test)]
+mod fuzz;
 pub mod memory;
 #[cfg(unik_machine)]
 mod mmio;
