@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use core::task::{Context, Waker};
 
-use bolero::{TypeGenerator, check};
+use bolero::{TypeGenerator, ValueGenerator, check, produce};
 use unik::interface::{Frames, Offload};
 use unik_virtio::feature;
 use unik_virtio::mock::{Chain, Device, MockTransport};
@@ -39,7 +39,8 @@ enum Step {
 
 #[test]
 fn fuzz_card() {
-    check!().with_type::<(u8, Vec<Step>)>().with_iterations(2_000).for_each(|(features, steps)| {
+    let steps = (produce::<u8>(), produce::<Vec<Step>>().with().len(0usize..100));
+    check!().with_generator(steps).with_iterations(1_000).for_each(|(features, steps)| {
         // Checksums, segmentation, merged buffers and event indices, in any combination.
         let some = [1 << 0, 1 << 1, 0x180, 0x1800, 1 << 15, feature::EVENT_INDEX];
         let some = some.iter().enumerate().filter(|(bit, _)| features >> bit & 1 != 0);
@@ -122,12 +123,13 @@ fn play(
                 queue.give_back(u32::from(chain.id), 0);
             }
         }),
-        Step::Lie(transmit, id, length) => {
+        // Seldom, or little else would happen before the device is given up.
+        Step::Lie(transmit, id, length) if length % 16 == 0 => {
             device.queue(usize::from(*transmit), |queue| queue.give_back(*id, *length));
         }
-        Step::Index(transmit, index) => {
+        Step::Index(transmit, index) if index % 16 == 0 => {
             device.queue(usize::from(*transmit), |queue| queue.set_used_index(*index));
         }
-        Step::Release => {}
+        Step::Release | Step::Lie(..) | Step::Index(..) => {}
     }
 }
