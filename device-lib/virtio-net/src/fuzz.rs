@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use core::task::{Context, Waker};
 
-use bolero::{TypeGenerator, ValueGenerator, check, produce};
+use bolero::{TypeGenerator, check, produce};
 use unik::interface::{Frames, Offload};
 use unik_virtio::feature;
 use unik_virtio::mock::{Chain, Device, MockTransport};
