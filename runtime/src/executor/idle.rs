@@ -12,6 +12,8 @@
 //!   epochs before and after. What gets clearly more done is kept. Where both do the same (the
 //!   load is what its clients make it), looking is kept only as long as it takes less of the
 //!   processor than the wake-ups would.
+//! - **A processor that others want is left to them**: time that passes in one step during a look
+//!   was the host's, who gave it to somebody else. Where that is most of the time, it sleeps.
 //!
 //! Pure: it is told the time.
 
@@ -57,6 +59,8 @@ struct Epoch {
     work: u64,
     /// Nanoseconds spent looking.
     looked: u64,
+    /// How much of that the host took away.
+    stolen: u64,
     /// Looks that found something.
     found: u32,
 }
@@ -77,7 +81,15 @@ enum Phase {
 struct Tried {
     rate: u64,
     looked: u64,
+    stolen: u64,
     found: u32,
+}
+
+impl Tried {
+    /// Whether others wanted the processor for most of the time that was spent looking.
+    const fn is_unwelcome(&self) -> bool {
+        self.stolen > self.looked / 2
+    }
 }
 
 /// How a loop rests.
@@ -103,7 +115,7 @@ impl Policy {
             way: Way::Look,
             phase: Phase::Settled(PATIENCE),
             patience: PATIENCE,
-            epoch: Epoch { began: 0, rests: 0, work: 0, looked: 0, found: 0 },
+            epoch: Epoch { began: 0, rests: 0, work: 0, looked: 0, stolen: 0, found: 0 },
             decided_at: 0,
             look_ends: None,
             looked_enough: false,
@@ -117,9 +129,8 @@ impl Policy {
         if self.sampled < SAMPLES {
             return None;
         }
-        let mut samples = self.samples;
-        samples.sort_unstable();
-        Some(samples[SAMPLES / 2].max(1))
+        // On a busy host a wake-up takes longer; the least is what it takes by itself.
+        self.samples.iter().min().map(|least| *least.max(&1))
     }
 
     /// A sleep that should have ended at `until` ended at `now`.
@@ -149,13 +160,22 @@ impl Policy {
 
     /// When a look that goes on at `now` ends.
     pub(super) fn look_until(&mut self, now: u64) -> u64 {
-        let length = self.wake_up().unwrap_or(0).saturating_mul(LOOK).min(LONGEST_LOOK);
+        let length = self.look();
         *self.look_ends.get_or_insert(now.saturating_add(length))
     }
 
-    /// A look took so many nanoseconds, and may have found something.
-    pub(super) fn looked(&mut self, took: u64, found: bool, now: u64) {
+    /// The length of a look.
+    fn look(&self) -> u64 {
+        self.wake_up().unwrap_or(0).saturating_mul(LOOK).min(LONGEST_LOOK)
+    }
+
+    /// A look took so many nanoseconds, of which so many passed between two steps of it, and may
+    /// have found something.
+    pub(super) fn looked(&mut self, took: u64, longest_step: u64, found: bool, now: u64) {
         self.epoch.looked = self.epoch.looked.saturating_add(took);
+        if longest_step > self.look() {
+            self.epoch.stolen = self.epoch.stolen.saturating_add(longest_step);
+        }
         self.epoch.found += u32::from(found);
         self.looked_enough = !found && self.look_ends.is_some_and(|end| now >= end);
     }
@@ -165,8 +185,13 @@ impl Policy {
         // What got done in 2²⁰ ns, about a millisecond.
         let rate = (u128::from(epoch.work) << 20) / u128::from(now.saturating_sub(epoch.began).max(1));
         let rate = u64::try_from(rate).unwrap_or(u64::MAX);
-        let this = Tried { rate, looked: epoch.looked, found: epoch.found };
+        let this = Tried { rate, looked: epoch.looked, stolen: epoch.stolen, found: epoch.found };
         match self.phase {
+            Phase::Settled(_) if this.is_unwelcome() => {
+                self.way = Way::Sleep;
+                self.decided_at = rate;
+                self.phase = Phase::Settled(self.patience);
+            }
             Phase::Settled(left) if left > 0 && !self.has_changed(rate) => {
                 self.phase = Phase::Settled(left - 1);
             }
@@ -202,7 +227,9 @@ impl Policy {
 
     fn better(&self, look: Tried, sleep: Tried) -> Way {
         let clearly = |rate: u64, than: u64| rate > than.saturating_add(than / MARGIN);
-        if clearly(look.rate, sleep.rate) {
+        if look.is_unwelcome() {
+            Way::Sleep
+        } else if clearly(look.rate, sleep.rate) {
             Way::Look
         } else if clearly(sleep.rate, look.rate) {
             Way::Sleep
@@ -225,6 +252,8 @@ mod tests {
     struct Load {
         policy: Policy,
         now: u64,
+        /// The longest step of a look.
+        step: u64,
     }
 
     impl Load {
@@ -234,7 +263,7 @@ mod tests {
                 policy.overslept(1000, 1000 + WAKE_UP);
             }
             assert_eq!(policy.wake_up(), Some(WAKE_UP));
-            Load { policy, now: 0 }
+            Load { policy, now: 0, step: 1 }
         }
 
         /// Runs for `time`; the part of the rests that ended by a look, in per cent.
@@ -249,12 +278,12 @@ mod tests {
                     let until = self.policy.look_until(self.now);
                     let came = self.now + gap + looking;
                     if came <= until {
-                        self.policy.looked(gap + looking, true, came);
+                        self.policy.looked(gap + looking, self.step, true, came);
                         self.now = came;
                         found += 1;
                         continue;
                     }
-                    self.policy.looked(until - self.now, false, until);
+                    self.policy.looked(until - self.now, self.step, false, until);
                     assert!(!self.policy.begin_rest(0, until), "one look a rest");
                     self.now = came.max(until) + WAKE_UP;
                 } else {
@@ -289,6 +318,17 @@ mod tests {
     }
 
     #[test]
+    fn leaves_the_processor_to_others() {
+        let mut load = Load::new();
+        assert!(load.run(SECOND, |_| 30 * US, 0) > 85);
+        // What looks find came while somebody else had the processor.
+        load.step = 81 * US;
+        assert!(load.run(SECOND, |_| 30 * US, 0) < 15);
+        load.step = 1;
+        assert!(load.run(2 * SECOND, |_| 30 * US, 0) > 40, "until they no longer want it");
+    }
+
+    #[test]
     fn follows_the_load() {
         let mut load = Load::new();
         for _ in 0..3 {
@@ -318,6 +358,6 @@ mod tests {
         policy.overslept(10, 90);
         assert_eq!(policy.wake_up(), None);
         policy.overslept(10, 40);
-        assert_eq!(policy.wake_up(), Some(30));
+        assert_eq!(policy.wake_up(), Some(20));
     }
 }

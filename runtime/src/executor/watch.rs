@@ -95,13 +95,14 @@ impl Watches {
         }
         let ends = self.policy.look_until(began);
         let until = timer.map_or(ends, |timer| timer.min(ends));
-        let (mut found, mut now) = (false, began);
+        let (mut found, mut now, mut longest_step) = (false, began, 0);
         while !found && now < until && !is_ready() {
             core::hint::spin_loop();
             found = self.mark_due();
-            now = platform::now();
+            let before = core::mem::replace(&mut now, platform::now());
+            longest_step = longest_step.max(now - before);
         }
-        self.policy.looked(now - began, found, now);
+        self.policy.looked(now - began, longest_step, found, now);
         if !found && now >= ends {
             for entry in &mut self.entries {
                 entry.over = entry.looking;
