@@ -274,8 +274,8 @@ fn who_rewrites_all_three_can_not_change_the_gate() {
 fn each_level_of_processor_has_its_gate() {
     let folder = scratch();
     let file = folder.path().join("hello.unik");
-    let text = std::fs::read_to_string(example("hello")).expect("the example");
-    std::fs::write(&file, text.replace("memory 4 MiB", "memory 4 MiB\n    cpu x86-64-v3")).expect("a file");
+    let text = "unik 1\nappliance hello {\n    memory 4 MiB\n    cpu x86-64-v3\n    service a = say { line \"x\" }\n}\n";
+    std::fs::write(&file, text).expect("a file");
     let image = folder.path().join("hello.img");
     let output = unikgen_command().arg("build").arg(&file).arg("-o").arg(&image).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
