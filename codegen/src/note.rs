@@ -15,8 +15,8 @@ use std::net::Ipv4Addr;
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use serde::{Deserialize, Serialize};
-use unik_catalogue::schema::Transport;
-use unik_catalogue::{Bound, Kind, Value};
+use unik_catalogue::schema::{Constraint, Transport};
+use unik_catalogue::{Bound, Component, Kind, Value};
 use unik_dsl::plan::{Node, Plan};
 
 use crate::settings::Settings;
@@ -60,6 +60,10 @@ pub struct Device {
     pub name: String,
     /// Its component: `virtio-net`.
     pub component: String,
+    /// The hardware that the machine must have for it, as monitors know it: `virtio-net`.
+    /// None where every machine has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
     /// The interfaces that it provides: `Frames` for a network card.
     pub provides: Vec<String>,
     /// The Ethernet address that its driver looks for, if the file names one:
@@ -104,6 +108,9 @@ pub struct Port {
     pub service: String,
     /// What the service is an instance of.
     pub component: String,
+    /// The scheme of the URL by which a client reaches it, where there is one: `http`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<String>,
 }
 
 impl DeviceManifest {
@@ -128,6 +135,9 @@ impl DeviceManifest {
                 component: plan
                     .node(&listen.service)
                     .map_or_else(String::new, |at| plan.graph[at].component.name.clone()),
+                scheme: plan
+                    .node(&listen.service)
+                    .and_then(|at| scheme(&plan.graph[at].component, listen.protocol)),
             })
         });
         let networks = plan.instances().filter(|(_, node)| node.component.kind == Kind::Network);
@@ -140,6 +150,7 @@ impl DeviceManifest {
                 .map(|(_, node)| Device {
                     name: node.id.clone(),
                     component: node.component.name.clone(),
+                    hardware: node.component.hardware.clone(),
                     provides: node.component.provides.clone(),
                     mac: mac(node),
                 })
@@ -177,6 +188,15 @@ impl Network {
             gateway: fixed.and_then(|(_, gateway)| gateway),
         }
     }
+}
+
+/// How a client reaches what listens by `transport`, as the component's table has it.
+fn scheme(component: &Component, transport: Transport) -> Option<String> {
+    let forms = component.options.values().flat_map(|option| &option.forms);
+    forms.flat_map(|form| &form.constraints).find_map(|constraint| match constraint {
+        Constraint::Listens { protocol, scheme, .. } if *protocol == transport => scheme.clone(),
+        _ => None,
+    })
 }
 
 fn mac(node: &Node) -> Option<String> {

@@ -34,8 +34,8 @@ pub struct Listening {
     pub port: u16,
     /// The service's name in the `.unik` file.
     pub service: String,
-    /// What the service is an instance of.
-    pub component: String,
+    /// The scheme of the URL by which a client reaches it, where there is one: `http`.
+    pub scheme: Option<String>,
     /// The network that it listens on.
     pub network: String,
 }
@@ -101,9 +101,9 @@ pub struct Published {
 impl fmt::Display for Published {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A browser wants a URL where a browser makes sense.
-        match (self.to.component.as_str(), self.to.protocol) {
-            ("http", Protocol::Tcp) => write!(f, "http://{}/", self.host),
-            (_, protocol) => write!(f, "{} {}", protocol.word(), self.host),
+        match &self.to.scheme {
+            Some(scheme) => write!(f, "{scheme}://{}/", self.host),
+            None => write!(f, "{} {}", self.to.protocol.word(), self.host),
         }
     }
 }
@@ -253,7 +253,13 @@ mod tests {
     use super::*;
 
     fn listening(port: u16, protocol: Protocol) -> Listening {
-        Listening { protocol, port, service: "site".into(), component: "http".into(), network: "lan".into() }
+        Listening {
+            protocol,
+            port,
+            service: "site".into(),
+            scheme: Some("http".into()),
+            network: "lan".into(),
+        }
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct Component {
     /// declared provides. Among several, the highest number wins; two of the same are
     /// an ambiguity. `None`: only where the file declares it.
     pub implied: Option<u32>,
+    /// The hardware that a machine must have for it, as monitors know it: `virtio-net`.
+    /// `None`: every machine has it, or it is no device.
+    pub hardware: Option<String>,
     /// Whether `start` gets the table of ports that services listen on.
     pub listeners: bool,
     /// The crate of its host half, in the folder `host/`, and the path of the type in it.
@@ -270,6 +273,9 @@ pub enum Constraint {
         port: String,
         /// The name of a wire.
         wire: String,
+        /// The scheme of the URL by which a client reaches it, where there is one: `http`.
+        #[serde(default)]
+        scheme: Option<String>,
     },
     /// A file or folder of the host exists and can be read.
     Exists {

@@ -118,7 +118,7 @@ impl Checker<'_> {
                         }
                     }
                 }
-                Constraint::Listens { protocol, port, wire } => {
+                Constraint::Listens { protocol, port, wire, .. } => {
                     for (value, place) in matched.all(port) {
                         if let Typed::Port(port) = value {
                             listens.push(Listening {

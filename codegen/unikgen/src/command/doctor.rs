@@ -1,15 +1,20 @@
 //! `unikgen doctor`: what this machine has and lacks, each with the command that mends it.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::process::{Command, Stdio};
 
 use super::output;
-use crate::backend;
 use crate::exit::{ENVIRONMENT, OK, Outcome};
 use crate::monitor::probe::{self, INSTALL_QEMU, QEMU, Qemu, find_program};
+use crate::publish::{self, Availability, Protocol};
 use crate::ui::{Paint, Tone, Ui};
+use crate::{backend, holder};
 
 /// The oldest rustc that builds images, as the workspace's `rust-version` has it.
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// Where `run` publishes port 80, when it can.
+const PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
 
 /// What was found of one thing.
 struct Finding {
@@ -39,6 +44,7 @@ pub fn run(ui: &Ui) -> Outcome {
         findings.push(cache());
         step.now("asking whether cargo reaches its registry");
         findings.push(network());
+        findings.push(port(publish::availability(Protocol::Tcp, PORT)));
         step.now("trying QEMU and KVM");
         let qemu = Qemu::find();
         findings.push(monitor(qemu.as_ref()));
@@ -192,6 +198,23 @@ fn network() -> Finding {
     }
 }
 
+/// Whether the port of this machine that `run` gives to a web site can be had.
+fn port(found: Availability) -> Finding {
+    let held = match found {
+        Availability::Free => {
+            return good("port", format!("{PORT} is free: what `run` publishes port 80 on"));
+        }
+        Availability::Taken => {
+            let holder = holder::of(Protocol::Tcp, PORT).unwrap_or_else(|| "another program".into());
+            format!("{PORT} is taken by {holder}; `run` publishes port 80 on the next that is free")
+        }
+        Availability::Forbidden | Availability::NotHere | Availability::Unusable(_) => {
+            format!("{PORT} can't be listened on here: appliances can be reached by --tap only")
+        }
+    };
+    bad("port", State::Lacking, held, "unikgen run --publish PORT:80")
+}
+
 fn monitor(qemu: Option<&Qemu>) -> Finding {
     let Some(qemu) = qemu else {
         return bad(
@@ -237,6 +260,15 @@ mod tests {
         assert!(!is_older("1.91.0", "1.91"));
         assert!(!is_older("1.100.0-nightly", "1.91"));
         assert!(!is_older("10.0.2", "5.0"));
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_no_obstacle() {
+        let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(port(publish::availability(Protocol::Tcp, here)).state == State::Good);
+        let finding = port(Availability::Taken);
+        assert!(finding.state == State::Lacking && finding.said.contains("is taken by"), "{}", finding.said);
+        assert!(port(Availability::NotHere).said.contains("--tap only"));
     }
 
     #[test]

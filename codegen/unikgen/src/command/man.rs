@@ -14,7 +14,8 @@ use crate::exit::{OK, Outcome};
 /// # Errors
 /// When they can't be written.
 pub fn run(folder: Option<&Path>) -> Outcome {
-    let mut command = Cli::command();
+    // Without a page for each page's help.
+    let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let Some(folder) = folder else {
         let mut page = Vec::new();

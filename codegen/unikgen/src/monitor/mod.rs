@@ -40,8 +40,8 @@ pub struct Needs {
 /// A device that an image needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Which kind, such as `virtio-net`.
-    pub kind: String,
+    /// What the machine must have for it, such as `virtio-net`; none where every machine has it.
+    pub hardware: Option<String>,
     /// The instance's name in the `.unik` file.
     pub instance: String,
     /// The Ethernet address that the driver looks for, if it looks for one.

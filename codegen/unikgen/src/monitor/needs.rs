@@ -30,7 +30,7 @@ pub fn of_manifest(manifest: &DeviceManifest, report: Option<&Report>) -> Needs 
 
 fn of(manifest: &DeviceManifest, place: impl Fn(&str) -> Option<String>) -> Needs {
     let devices = manifest.devices.iter().map(|device| Device {
-        kind: device.component.clone(),
+        hardware: device.hardware.clone(),
         instance: device.name.clone(),
         mac: device.mac.clone(),
         place: place(&device.name).unwrap_or_default(),
@@ -53,7 +53,7 @@ fn of(manifest: &DeviceManifest, place: impl Fn(&str) -> Option<String>) -> Need
             },
             port: port.port,
             service: port.service.clone(),
-            component: port.component.clone(),
+            scheme: port.scheme.clone(),
             network: port.network.clone(),
         })
     });

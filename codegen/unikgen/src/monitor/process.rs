@@ -24,7 +24,7 @@ mod tests {
             protocol: Protocol::Udp,
             port: 53,
             service: "names".into(),
-            component: "dns-server".into(),
+            scheme: None,
             network: "lan".into(),
         };
         let published = |host: &str| Published { host: host.parse().unwrap(), to: to.clone(), chosen: false };

@@ -98,7 +98,9 @@ fn device_arguments(
         Machine::MicrovmPcie | Machine::Q35 => ("pci", ",disable-legacy=on"),
     };
     let pair = |flag: &str, value: String| (flag.to_string(), value);
-    match device.kind.as_str() {
+    // Every machine of QEMU's has a serial port, a clock and the processor.
+    let Some(hardware) = &device.hardware else { return Ok(Vec::new()) };
+    match hardware.as_str() {
         "virtio-net" => {
             let network = needs.network_on(&device.instance);
             let back_end = back_end(device, network, at, launch.net)?;
@@ -110,8 +112,6 @@ fn device_arguments(
             ])
         }
         "virtio-rng" => Ok(vec![pair("-device", format!("virtio-rng-{bus}{pci}"))]),
-        // Of the processor and the board: every machine of QEMU's has them.
-        "console" | "clock" | "rdrand" => Ok(Vec::new()),
         _ => Err(refusal(device, "no machine that `unikgen run` starts has one")),
     }
 }
@@ -121,7 +121,8 @@ fn refusal(device: &Device, why: &str) -> anyhow::Error {
     let place = if device.place.is_empty() { String::new() } else { format!("\n  {}", device.place) };
     exit::environment(format!(
         "the image needs the device `{}` ({}), and {why}{place}",
-        device.instance, device.kind
+        device.instance,
+        device.hardware.as_deref().unwrap_or("of the board")
     ))
 }
 
@@ -272,7 +273,7 @@ mod tests {
             appliance: "web".into(),
             memory: 16 << 20,
             devices: vec![Device {
-                kind: "virtio-net".into(),
+                hardware: Some("virtio-net".into()),
                 instance: "nic".into(),
                 mac: None,
                 place: "web.unik:7: device nic = virtio-net".into(),
@@ -291,7 +292,7 @@ mod tests {
             protocol: Protocol::Tcp,
             port: 80,
             service: "site".into(),
-            component: "http".into(),
+            scheme: Some("http".into()),
             network: "lan".into(),
         }
     }
@@ -374,7 +375,7 @@ mod tests {
         assert!(text.contains("--no-net") && text.ends_with("web.unik:7: device nic = virtio-net"), "{text}");
         assert_eq!(exit::code_of(&error), exit::ENVIRONMENT);
         let mut needs = needs();
-        needs.devices[0].kind = "virtio-blk".into();
+        needs.devices[0].hardware = Some("virtio-blk".into());
         assert!(
             line(&needs, &launch(Net::None))
                 .unwrap_err()

@@ -46,6 +46,7 @@ impl Component {
             targets: table.targets,
             stands_in_for: table.stands_in_for,
             implied: table.implied,
+            hardware: table.hardware,
             listeners: table.listeners,
             host: table.host,
             provides: table.provides,
@@ -70,6 +71,9 @@ impl Component {
             if let Some(other) = part.with.iter().find(|other| !self.parts.contains_key(*other)) {
                 return fail(format!("part `{name}` is with `{other}`, which is no part of this component"));
             }
+        }
+        if self.hardware.is_some() && self.kind != Kind::Device {
+            return fail("`hardware` is what a device drives, and this is none".into());
         }
         // A space ends a word of the command line, and `=` its name.
         if let Some(argument) =
@@ -234,6 +238,7 @@ struct Table {
     targets: Vec<Target>,
     stands_in_for: Option<String>,
     implied: Option<u32>,
+    hardware: Option<String>,
     #[serde(default)]
     listeners: bool,
     host: Option<String>,
