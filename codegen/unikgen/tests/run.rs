@@ -14,9 +14,9 @@ use common::{Said, said};
 use sha2::{Digest as _, Sha256};
 
 const MANIFEST: &str = r#"{"version":1,"appliance":"web","memory":16777216,"cpu":"x86-64-v2",
-"devices":[{"name":"nic","component":"virtio-net","provides":["Frames"]},{"name":"clock","component":"clock","provides":["Clock"]}],
+"devices":[{"name":"nic","component":"virtio-net","hardware":"virtio-net","provides":["Frames"]},{"name":"clock","component":"clock","provides":["Clock"]}],
 "networks":[{"name":"lan","device":"nic","address":"10.0.2.15","prefix":24,"gateway":"10.0.2.2"}],
-"listens":[{"network":"lan","protocol":"tcp","port":80,"service":"site","component":"http"}]}"#;
+"listens":[{"network":"lan","protocol":"tcp","port":80,"service":"site","component":"http","scheme":"http"}]}"#;
 
 /// A folder with an image that has nothing but notes, and a fake QEMU.
 struct Setup {
@@ -212,7 +212,8 @@ fn a_lacking_device_is_refused_with_the_line_from_the_bound_report() {
 #[test]
 fn an_unknown_device_is_refused() {
     let setup = Setup::new("exit 33");
-    let manifest = MANIFEST.replace("\"component\":\"clock\"", "\"component\":\"teleporter\"");
+    let manifest =
+        MANIFEST.replace("\"component\":\"clock\"", "\"component\":\"clock\",\"hardware\":\"teleporter\"");
     std::fs::write(setup.at("web.img"), image(&manifest, &[0; 32])).expect("written");
     let said = setup.run(&["--no-publish"]);
     assert_eq!(said.code, 3, "{said:?}");
