@@ -15,9 +15,9 @@ pub struct Counters {
     pub martian: u64,
     /// Frames and packets of protocols that this appliance doesn't have.
     pub protocol: u64,
-    /// Fragments: packets are not reassembled.
+    /// Fragments of packets that can't be put together: too many at a time, or contradicting ones.
     pub fragment: u64,
-    /// ICMP messages that nothing is done about.
+    /// ICMP messages that nothing is done about, or that can't be true.
     pub icmp: u64,
     /// Datagrams to ports that nobody has.
     pub udp_refused: u64,
@@ -25,8 +25,15 @@ pub struct Counters {
     pub udp_overflow: u64,
     /// TCP segments to ports that nobody listens on, or of connections that don't exist.
     pub tcp_refused: u64,
-    /// Half-open connections given up for newer ones.
-    pub half_open_evicted: u64,
+    /// SYNs answered with a cookie, since there was no room for another half-open connection. With
+    /// replies: not among those that aren't delivered.
+    pub cookies_sent: u64,
+    /// Connections made of cookies that came back. Not among those that aren't delivered.
+    pub cookies_taken: u64,
+    /// Resets of TCP connections that may be forged, and were answered with a question.
+    pub challenged: u64,
+    /// ICMP errors that were believed.
+    pub reports: u64,
     /// Connections not taken: too many of them, or no memory for their buffers.
     pub connections_refused: u64,
     /// Connections not taken: the service is behind with accepting.

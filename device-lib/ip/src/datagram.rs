@@ -1,10 +1,9 @@
 //! UDP datagrams on the wire (RFC 768).
 
-use core::net::SocketAddrV4;
-
 use smoltcp::wire::{IpProtocol, UdpPacket};
 use unik::interface::{Entropy, Frames};
 
+use crate::address::Address;
 use crate::lower::{Lower, PacketIn};
 
 /// Bytes of a UDP header.
@@ -41,19 +40,19 @@ pub(crate) fn parse<'a, F: Frames, E: Entropy>(
     Some(Datagram { from_port, to_port, data: datagram.payload() })
 }
 
-/// Queues a datagram for `station`; `false` when the ring is full.
+/// Queues a datagram for `station`, between addresses of one family; `false` when the ring is full.
 pub(crate) fn transmit<F: Frames, E: Entropy>(
     lower: &mut Lower<F, E>,
     station: [u8; 6],
-    from: SocketAddrV4,
-    to: SocketAddrV4,
+    from: (Address, u16),
+    to: (Address, u16),
     data: &[u8],
 ) -> bool {
-    let ends = (*from.ip(), *to.ip());
+    let ends = (from.0, to.0);
     let sent = lower.transmit(station, ends, IpProtocol::Udp, HEADER + data.len(), |payload| {
         let mut datagram = UdpPacket::new_unchecked(payload);
-        datagram.set_src_port(from.port());
-        datagram.set_dst_port(to.port());
+        datagram.set_src_port(from.1);
+        datagram.set_dst_port(to.1);
         datagram.set_len((HEADER + data.len()) as u16);
         datagram.set_checksum(0);
         datagram.payload_mut().copy_from_slice(data);

@@ -1,19 +1,21 @@
-//! ICMP (RFC 792): answers to echo requests, and errors about ports that nobody has.
+//! ICMP (RFC 792): answers to echo requests, errors about ports that nobody has, and others'
+//! errors about our packets.
 
 #[cfg(any(feature = "udp", feature = "dhcp"))]
 use smoltcp::wire::IpProtocol;
-use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, checksum};
+use smoltcp::wire::checksum;
 use unik::interface::{Entropy, Frames};
 use unik::time::{Duration, Instant};
 
-#[cfg(any(feature = "udp", feature = "dhcp"))]
-use crate::lower::IPV4_HEADER;
-use crate::lower::{Lower, PacketIn};
+use crate::lower::{IPV4_HEADER, Lower, PacketIn};
+use crate::report::Report;
 
 /// The most error messages in a second (RFC 1812, section 4.3.2.8).
 const ERRORS_PER_SECOND: u32 = 100;
 /// Bytes of an ICMP header.
 const HEADER: usize = 8;
+/// Type and code of an echo request.
+const ECHO_REQUEST: [u8; 2] = [8, 0];
 /// Destination unreachable, port unreachable.
 #[cfg(any(feature = "udp", feature = "dhcp"))]
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
@@ -30,26 +32,42 @@ impl Icmp {
         Icmp { second: Instant::START, sent: 0 }
     }
 
-    /// Answers an echo request.
-    pub fn receive<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, packet: &PacketIn<'_>) {
-        let Ok(message) = Icmpv4Packet::new_checked(packet.payload) else {
+    /// Answers an echo request; returns what an error says.
+    pub fn receive<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        packet: &PacketIn<'_>,
+    ) -> Option<Report> {
+        // Not by smoltcp's reading: of what an error quotes it wants more than there must be.
+        if packet.payload.len() < HEADER {
             lower.link.counters.malformed += 1;
-            return;
-        };
-        if !message.verify_checksum() {
+            return None;
+        }
+        if checksum::data(packet.payload) != !0 {
             lower.link.counters.checksum += 1;
-            return;
+            return None;
+        }
+        if packet.to_us
+            && let Some(report) = Report::parse_v4(packet.payload)
+        {
+            return Some(report);
         }
         // Broadcast echo requests are not answered (RFC 1122, section 3.2.2.6).
-        if message.msg_type() != Icmpv4Message::EchoRequest || message.msg_code() != 0 || !packet.to_us {
+        if packet.payload[..2] != ECHO_REQUEST || !packet.to_us {
             lower.link.counters.icmp += 1;
-            return;
+            return None;
+        }
+        if packet.payload.len() + IPV4_HEADER > lower.mtu() {
+            // It came in pieces; we send none.
+            lower.link.counters.replies_dropped += 1;
+            return None;
         }
         lower.reply(packet, packet.payload.len(), |reply| {
             reply.copy_from_slice(packet.payload);
             reply[0] = 0;
             fill_checksum(reply);
         });
+        None
     }
 
     /// Tells the sender of `packet` that nobody has the port.

@@ -47,19 +47,28 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod address;
 mod counters;
 #[cfg(any(feature = "udp", feature = "dhcp"))]
 mod datagram;
 #[cfg(feature = "dhcp")]
 mod dhcp;
 mod driver;
+mod fragments;
 #[cfg(all(test, feature = "tcp", feature = "udp", feature = "dhcp", feature = "icmp"))]
 mod fuzz;
+mod hash;
 #[cfg(feature = "icmp")]
 mod icmp;
+mod index;
 mod link;
 mod lower;
 mod neighbours;
+#[cfg(all(test, feature = "tcp", feature = "udp", feature = "dhcp", feature = "icmp"))]
+mod packets;
+mod paths;
+#[cfg(feature = "icmp")]
+mod report;
 mod stack;
 mod start;
 #[cfg(feature = "tcp")]

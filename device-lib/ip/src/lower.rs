@@ -1,4 +1,4 @@
-//! IPv4 (RFC 791) below the transports: our address, the way out, packets in and out.
+//! IP below the transports: our addresses, the way out, packets in and out.
 
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -6,11 +6,15 @@ use core::task::Waker;
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr};
-use unik::interface::{Entropy, Frames, FullRing};
+use unik::interface::{Entropy, EntropyError, Frames, FullRing};
 use unik::time::Instant;
 
-use crate::link::{BROADCAST, EtherType, FrameIn, Link, Mac};
+use crate::address::Address;
+use crate::fragments::{Fragment, Fragments, Piece};
+use crate::hash::Secret;
+use crate::link::{BROADCAST, FrameIn, Link, Mac};
 use crate::neighbours::{Answer, Arp, Neighbours};
+use crate::paths::Paths;
 
 /// Bytes of an IPv4 header without options.
 pub(crate) const IPV4_HEADER: usize = 20;
@@ -74,8 +78,8 @@ pub(crate) enum Hop {
 pub(crate) struct PacketIn<'a> {
     /// The station that sent it: where a reply goes.
     pub mac: Mac,
-    pub from: Ipv4Addr,
-    pub to: Ipv4Addr,
+    pub from: Address,
+    pub to: Address,
     /// Whether it was sent to us alone, on the link and by its address.
     pub to_us: bool,
     pub protocol: IpProtocol,
@@ -84,13 +88,17 @@ pub(crate) struct PacketIn<'a> {
     pub payload: &'a [u8],
 }
 
-/// The link, the neighbours and our address.
+/// The link, the neighbours and our addresses.
 #[derive(Debug)]
 pub(crate) struct Lower<F, E> {
     pub link: Link<F>,
     pub entropy: E,
     pub neighbours: Neighbours,
     pub addressing: Option<Addressing>,
+    /// Packets that come in pieces.
+    fragments: Fragments,
+    /// Where less than the link's packets get through.
+    pub paths: Paths,
     /// When the network last had its turn: "now" for what is done between turns.
     pub now: Instant,
     /// A neighbour was found or given up: who waits should try again.
@@ -102,22 +110,32 @@ pub(crate) struct Lower<F, E> {
 }
 
 impl<F: Frames, E: Entropy> Lower<F, E> {
-    pub fn new(frames: F, entropy: E, addressing: Option<Addressing>) -> Self {
-        Lower {
+    /// # Errors
+    /// [`EntropyError`]: without it, whoever sends packets could choose what they collide with.
+    pub fn new(frames: F, entropy: E, addressing: Option<Addressing>) -> Result<Self, EntropyError> {
+        let neighbours = Neighbours::new(secret(&entropy)?);
+        Ok(Lower {
             link: Link::new(frames),
             entropy,
-            neighbours: Neighbours::default(),
+            neighbours,
             addressing,
+            fragments: Fragments::default(),
+            paths: Paths::default(),
             now: Instant::START,
             neighbours_changed: false,
             waiting_for_room: Vec::new(),
             waiting_for_change: Vec::new(),
-        }
+        })
     }
 
-    /// The largest packet that the link carries, header included, within what IPv4 can say.
+    /// The largest packet that the link carries, header included, within what IP can say.
     pub fn mtu(&self) -> usize {
         self.link.frames.mtu().min(usize::from(u16::MAX))
+    }
+
+    /// The largest packet that gets through to `to`, header included.
+    pub fn path_mtu(&self, to: Address) -> usize {
+        self.paths.find(to, self.now).map_or(self.mtu(), |mtu| self.mtu().min(mtu))
     }
 
     /// A random number that nobody can guess, if the source works.
@@ -127,8 +145,16 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         Some(u64::from_le_bytes(bytes))
     }
 
-    /// Checks the header of the packet in `frame` (RFC 1122, section 3.2.1); counts what it drops.
-    pub fn parse<'a>(&mut self, frame: &FrameIn<'a>) -> Option<PacketIn<'a>> {
+    /// Our address for packets to `to`, if we have one.
+    pub fn source_for(&self, to: Address) -> Option<Address> {
+        match to {
+            Address::V4(_) => self.addressing.map(|own| own.address.into()),
+        }
+    }
+
+    /// Checks the header of the packet in `frame` (RFC 1122, section 3.2.1), and puts packets
+    /// that come in pieces together, in `whole`; counts what it drops.
+    pub fn parse<'a>(&mut self, frame: &FrameIn<'a>, whole: &'a mut Vec<u8>) -> Option<PacketIn<'a>> {
         let counters = &mut self.link.counters;
         let Ok(header) = Ipv4Packet::new_checked(frame.payload) else {
             counters.malformed += 1;
@@ -141,10 +167,6 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         }
         if !header.verify_checksum() {
             counters.checksum += 1;
-            return None;
-        }
-        if header.more_frags() || header.frag_offset() != 0 {
-            counters.fragment += 1;
             return None;
         }
         let (from, to) = (header.src_addr(), header.dst_addr());
@@ -161,9 +183,40 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             counters.not_ours += 1;
             return None;
         }
-        let packet = &frame.payload[..total];
-        let (mac, payload) = (frame.from, &packet[head..]);
-        Some(PacketIn { mac, from, to, to_us, protocol: header.next_header(), packet, payload })
+        let (mac, protocol) = (frame.from, header.next_header());
+        let (from, to) = (from.into(), to.into());
+        let mut packet = &frame.payload[..total];
+        if header.more_frags() || header.frag_offset() != 0 {
+            let fragment = Fragment {
+                from,
+                to,
+                id: u32::from(header.ident()),
+                protocol: protocol.into(),
+                offset: usize::from(header.frag_offset()),
+                more: header.more_frags(),
+                head: &packet[..head],
+                data: &packet[head..],
+            };
+            match self.fragments.add(&fragment, whole, self.now) {
+                Piece::Whole => {
+                    // The header is that of its first piece.
+                    let length = whole.len() as u16;
+                    let mut header = Ipv4Packet::new_unchecked(&mut whole[..]);
+                    header.set_total_len(length);
+                    header.clear_flags();
+                    header.set_frag_offset(0);
+                    header.fill_checksum();
+                    packet = whole;
+                }
+                Piece::Waits => return None,
+                Piece::Dropped => {
+                    counters.fragment += 1;
+                    return None;
+                }
+            }
+        }
+        let head = usize::from(packet[0] & 15) * 4;
+        Some(PacketIn { mac, from, to, to_us, protocol, packet, payload: &packet[head..] })
     }
 
     /// Answers and learns from an ARP packet.
@@ -176,7 +229,8 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         let for_us = arp.target == own.address;
         // A probe (RFC 5227) has no sender address: it is answered, but teaches nothing.
         if own.is_peer(arp.sender) && own.is_local(arp.sender) {
-            self.neighbours_changed |= self.neighbours.learn(arp.sender, arp.sender_mac, for_us, now);
+            let sender = arp.sender.into();
+            self.neighbours_changed |= self.neighbours.learn(sender, arp.sender_mac, for_us, now);
         } else if !arp.sender.is_unspecified() {
             self.link.counters.martian += 1;
             return;
@@ -188,16 +242,24 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         }
     }
 
+    /// The neighbour through which packets to `to` go, if they can go anywhere.
+    fn next(&self, to: Address) -> Option<Address> {
+        match to {
+            Address::V4(to) => {
+                let own = self.addressing.filter(|own| own.is_peer(to))?;
+                own.next(to).map(Address::V4)
+            }
+        }
+    }
+
     /// Where a packet for `to` goes next.
-    pub fn hop(&mut self, to: Ipv4Addr, now: Instant) -> Hop {
-        let Some(own) = self.addressing else { return Hop::Unreachable };
-        if own.is_broadcast(to) {
+    pub fn hop(&mut self, to: Address, now: Instant) -> Hop {
+        if let Address::V4(to) = to
+            && self.addressing.is_some_and(|own| own.is_broadcast(to))
+        {
             return Hop::To(BROADCAST);
         }
-        if !own.is_peer(to) {
-            return Hop::Unreachable;
-        }
-        match own.next(to).map(|next| self.neighbours.lookup(next, now)) {
+        match self.next(to).map(|next| self.neighbours.lookup(next, now)) {
             Some(Answer::Known(mac)) => Hop::To(mac),
             Some(Answer::Wait) => Hop::Wait,
             Some(Answer::Silent) | None => Hop::Unreachable,
@@ -207,7 +269,7 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
     /// Takes note of the station that `packet`, of a connection, came from.
     #[cfg(feature = "tcp")]
     pub fn saw(&mut self, packet: &PacketIn<'_>, now: Instant) {
-        if let Some(next) = self.addressing.and_then(|own| own.next(packet.from)) {
+        if let Some(next) = self.next(packet.from) {
             self.neighbours.saw(next, packet.mac, now);
         }
     }
@@ -219,21 +281,15 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
     pub fn transmit(
         &mut self,
         station: Mac,
-        (from, to): (Ipv4Addr, Ipv4Addr),
+        ends: (Address, Address),
         protocol: IpProtocol,
         length: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(), FullRing> {
-        let header = Ipv4Repr {
-            src_addr: from,
-            dst_addr: to,
-            next_header: protocol,
-            payload_len: length,
-            hop_limit: HOP_LIMIT,
-        };
-        self.link.transmit(station, EtherType::Ipv4, IPV4_HEADER + length, |packet| {
-            header.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &ChecksumCapabilities::default());
-            fill(&mut packet[IPV4_HEADER..]);
+        let head = ends.0.header();
+        self.link.transmit(station, ends.0.ether_type(), head + length, |packet| {
+            emit_header(packet, ends, protocol);
+            fill(&mut packet[head..]);
         })
     }
 
@@ -245,6 +301,25 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         }
     }
 
+    /// Sends the requests for neighbours that are due, and gives up what is too old.
+    pub fn poll(&mut self, now: Instant) {
+        if let Some(own) = self.addressing {
+            let link = &mut self.link;
+            self.neighbours_changed |= self.neighbours.poll(now, |address, _| match address {
+                Address::V4(target) => {
+                    let (sender_mac, sender) = (link.mac, own.address);
+                    Arp { is_request: true, sender_mac, sender, target }.send(link, BROADCAST);
+                }
+            });
+        }
+        self.fragments.expire(now);
+    }
+
+    /// When [`poll`](Self::poll) has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.neighbours.next_deadline(), self.fragments.next_deadline()].into_iter().flatten().min()
+    }
+
     /// Wakes those for whom something may have changed.
     pub fn wake_waiters(&mut self, changed: bool) {
         if !self.waiting_for_room.is_empty() && self.link.frames.can_transmit() {
@@ -252,6 +327,28 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         }
         if changed {
             wake_all(&mut self.waiting_for_change);
+        }
+    }
+}
+
+/// A fresh key of a keyed hash.
+pub(crate) fn secret(entropy: &impl Entropy) -> Result<Secret, EntropyError> {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes)?;
+    let (low, high) = bytes.split_at(8);
+    let word = |half: &[u8]| half.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    Ok(Secret::new([word(low), word(high)]))
+}
+
+/// Writes the header of `packet`, which goes from the first of `ends` to the second: with "don't
+/// fragment" (RFC 1191), and no options.
+pub(crate) fn emit_header(packet: &mut [u8], ends: (Address, Address), protocol: IpProtocol) {
+    match ends {
+        (Address::V4(src_addr), Address::V4(dst_addr)) => {
+            let payload_len = packet.len() - IPV4_HEADER;
+            let header =
+                Ipv4Repr { src_addr, dst_addr, next_header: protocol, payload_len, hop_limit: HOP_LIMIT };
+            header.emit(&mut Ipv4Packet::new_unchecked(packet), &ChecksumCapabilities::default());
         }
     }
 }

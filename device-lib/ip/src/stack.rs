@@ -1,12 +1,13 @@
 //! The whole network of one instance: what is below the handles, without input or output.
 
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::task::Waker;
 
 use log::info;
 use smoltcp::wire::IpProtocol;
-use unik::interface::{Entropy, Frames};
+use unik::interface::{Entropy, EntropyError, Frames};
 use unik::start::{Listen, Protocol};
 use unik::time::Instant;
 
@@ -16,6 +17,8 @@ use crate::dhcp::{CLIENT_PORT, Client, Event, SERVER_PORT};
 use crate::icmp::Icmp;
 use crate::link::EtherType;
 use crate::lower::{Addressing, Lower, PacketIn};
+#[cfg(feature = "icmp")]
+use crate::report::{Report, Trouble};
 #[cfg(feature = "tcp")]
 use crate::tcp::Tcp;
 #[cfg(feature = "udp")]
@@ -71,6 +74,9 @@ pub(crate) struct Stack<F: Frames, E: Entropy> {
 
 impl<F: Frames, E: Entropy> Stack<F, E> {
     /// A network on `frames` with a fixed address, or with none until DHCP has one.
+    ///
+    /// # Errors
+    /// [`EntropyError`]: there is no network without secrets.
     pub fn new(
         instance: &'static str,
         options: &'static Options,
@@ -78,9 +84,9 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         addressing: Option<Addressing>,
         frames: F,
         entropy: E,
-    ) -> Self {
-        let lower = Lower::new(frames, entropy, addressing);
-        Stack {
+    ) -> Result<Self, EntropyError> {
+        let lower = Lower::new(frames, entropy, addressing)?;
+        Ok(Stack {
             instance,
             listens,
             driver: None,
@@ -89,11 +95,11 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             #[cfg(feature = "udp")]
             udp: Ports::new(options.udp_buffer),
             #[cfg(feature = "tcp")]
-            tcp: Tcp::new(options, &lower),
+            tcp: Tcp::new(options, &lower)?,
             #[cfg(feature = "dhcp")]
             dhcp: addressing.is_none().then(|| Client::new(lower.link.mac, options.hostname)),
             lower,
-        }
+        })
     }
 
     /// Whether a service of the plan listens there.
@@ -135,15 +141,45 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             self.lower.receive_arp(&frame, now);
             return;
         }
-        let Some(packet) = self.lower.parse(&frame) else { return };
+        let mut whole = Vec::new();
+        let Some(packet) = self.lower.parse(&frame, &mut whole) else { return };
         match packet.protocol {
             #[cfg(feature = "tcp")]
             IpProtocol::Tcp if packet.to_us => self.tcp.receive(&mut self.lower, &packet, now),
             #[cfg(any(feature = "udp", feature = "dhcp"))]
             IpProtocol::Udp => self.receive_datagram(&packet, now),
             #[cfg(feature = "icmp")]
-            IpProtocol::Icmp => self.icmp.receive(&mut self.lower, &packet),
+            IpProtocol::Icmp => {
+                if let Some(report) = self.icmp.receive(&mut self.lower, &packet) {
+                    self.receive_report(&report, now);
+                }
+            }
             _ => self.lower.link.counters.protocol += 1,
+        }
+    }
+
+    /// An ICMP error about a packet of ours goes to whose packet it was.
+    #[cfg(feature = "icmp")]
+    fn receive_report(&mut self, report: &Report, now: Instant) {
+        let is_believed = match report.protocol {
+            #[cfg(feature = "tcp")]
+            IpProtocol::Tcp => self.tcp.receive_report(&mut self.lower, report, now),
+            // Datagrams have no secret that would prove it; what it can do is bounded.
+            #[cfg(feature = "udp")]
+            IpProtocol::Udp => {
+                let is_ours =
+                    self.udp.has(report.port) && self.lower.source_for(report.peer) == Some(report.own);
+                if let (true, Trouble::TooLarge { mtu }) = (is_ours, report.trouble) {
+                    let before = self.lower.path_mtu(report.peer);
+                    self.lower.paths.learn(report.peer, mtu, report.length, before, now);
+                }
+                is_ours
+            }
+            _ => false,
+        };
+        match is_believed {
+            true => self.lower.link.counters.reports += 1,
+            false => self.lower.link.counters.icmp += 1,
         }
     }
 
@@ -177,18 +213,12 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         self.lower.now = now;
         #[cfg(feature = "dhcp")]
         self.run_dhcp(now);
-        if let Some(own) = self.lower.addressing {
-            let lower = &mut self.lower;
-            lower.neighbours_changed |= lower.neighbours.poll(&mut lower.link, own.address, now);
-        }
+        self.lower.poll(now);
         let changed = core::mem::take(&mut self.lower.neighbours_changed);
         #[cfg(feature = "tcp")]
         self.tcp.send(&mut self.lower, changed, now);
         // A neighbour that TCP has just begun to wait for is asked for at once.
-        if let Some(own) = self.lower.addressing {
-            let lower = &mut self.lower;
-            lower.neighbours_changed |= lower.neighbours.poll(&mut lower.link, own.address, now);
-        }
+        self.lower.poll(now);
         self.lower.link.flush();
         self.lower.wake_waiters(changed);
     }
@@ -196,7 +226,7 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
     /// When [`send`](Self::send) has something to do, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [
-            self.lower.neighbours.next_deadline(),
+            self.lower.next_deadline(),
             #[cfg(feature = "tcp")]
             self.tcp.next_deadline(),
             #[cfg(feature = "dhcp")]
@@ -207,8 +237,6 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
 
     #[cfg(feature = "dhcp")]
     fn run_dhcp(&mut self, now: Instant) {
-        use core::net::SocketAddrV4;
-
         use crate::link::BROADCAST;
         use crate::lower::Hop;
 
@@ -219,12 +247,12 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         if let Some(message) = message {
             let station = match message.to.is_broadcast() {
                 true => Hop::To(BROADCAST),
-                false => self.lower.hop(message.to, now),
+                false => self.lower.hop(message.to.into(), now),
             };
             // A message that can't go now is repeated like one that was lost.
             if let Hop::To(station) = station {
-                let from = SocketAddrV4::new(message.from, CLIENT_PORT);
-                let to = SocketAddrV4::new(message.to, SERVER_PORT);
+                let from = (message.from.into(), CLIENT_PORT);
+                let to = (message.to.into(), SERVER_PORT);
                 if !crate::datagram::transmit(&mut self.lower, station, from, to, &message.data) {
                     self.lower.link.counters.replies_dropped += 1;
                 }
@@ -251,10 +279,12 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
     #[cfg(feature = "dhcp")]
     pub fn set_addressing(&mut self, addressing: Option<Addressing>) {
         self.lower.neighbours.clear();
-        self.lower.addressing = addressing;
+        let before = core::mem::replace(&mut self.lower.addressing, addressing);
         self.lower.neighbours_changed = true;
         #[cfg(feature = "tcp")]
-        self.tcp.change_address(&self.lower);
+        if let Some(before) = before {
+            self.tcp.lose_address(before.address.into(), self.lower.now);
+        }
         self.lower.wake_waiters(true);
     }
 }

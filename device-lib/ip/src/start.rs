@@ -1,6 +1,7 @@
 //! How an instance is started.
 
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use core::cell::RefCell;
 
 use unik::interface::{Entropy, Frames};
@@ -16,7 +17,8 @@ use crate::{Ipv4, Options, driver};
 /// works as soon as a server answers.
 ///
 /// # Errors
-/// None at present: a link always makes a network.
+/// When the source of entropy gives nothing: without secrets anybody could take part in others'
+/// connections.
 #[cfg_attr(
     not(feature = "dhcp"),
     allow(clippy::unused_async, reason = "every component starts asynchronously")
@@ -33,7 +35,8 @@ pub async fn start<F: Frames, E: Entropy>(
         Ipv4::Dhcp if cfg!(feature = "dhcp") => None,
         Ipv4::Dhcp => return Err(cx.error("the image has no DHCP client: build it with the part `dhcp`")),
     };
-    let stack = Stack::new(cx.instance(), options, listens, addressing, link, entropy);
+    let stack = Stack::new(cx.instance(), options, listens, addressing, link, entropy)
+        .map_err(|error| cx.error(error.to_string()))?;
     let shared = Rc::new(RefCell::new(stack));
     cx.spawn_background(driver::run(shared.clone()));
     #[cfg(feature = "dhcp")]

@@ -3,14 +3,15 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 
 use unik::interface::{BindError, Entropy, Frames, SendError, Udp, UdpSocket};
 use unik::start::Protocol;
 
+use crate::address::Address;
 use crate::datagram::{Datagram, HEADER, transmit};
-use crate::lower::{Hop, IPV4_HEADER, Lower, wait};
+use crate::lower::{Hop, Lower, wait};
 use crate::stack::{Handle, Shared};
 
 /// What a datagram costs beside its bytes.
@@ -34,7 +35,7 @@ pub(crate) struct Ports {
 #[derive(Debug)]
 struct Port {
     number: u16,
-    queue: VecDeque<(SocketAddrV4, Vec<u8>)>,
+    queue: VecDeque<(SocketAddr, Vec<u8>)>,
     bytes: usize,
     waker: Option<Waker>,
 }
@@ -52,6 +53,11 @@ impl Ports {
         Ports { ports: Vec::new(), limit }
     }
 
+    /// Whether somebody has the port.
+    pub fn has(&mut self, number: u16) -> bool {
+        self.find(number).is_some()
+    }
+
     fn find(&mut self, number: u16) -> Option<&mut Port> {
         self.ports.iter_mut().find(|port| port.number == number)
     }
@@ -60,7 +66,7 @@ impl Ports {
     pub fn deliver<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
-        from: Ipv4Addr,
+        from: Address,
         datagram: &Datagram<'_>,
     ) -> Delivery {
         let limit = self.limit;
@@ -76,7 +82,7 @@ impl Ports {
         }
         data.extend_from_slice(datagram.data);
         port.bytes += cost;
-        port.queue.push_back((SocketAddrV4::new(from, datagram.from_port), data));
+        port.queue.push_back((SocketAddr::new(from.into(), datagram.from_port), data));
         if let Some(waker) = port.waker.take() {
             waker.wake();
         }
@@ -97,7 +103,7 @@ impl Ports {
         port.bytes -= data.len() + OVERHEAD;
         let length = data.len().min(buffer.len());
         buffer[..length].copy_from_slice(&data[..length]);
-        Poll::Ready((length, from.into()))
+        Poll::Ready((length, from))
     }
 }
 
@@ -138,19 +144,19 @@ pub struct Socket<F: Frames, E: Entropy> {
 }
 
 impl<F: Frames, E: Entropy> Socket<F, E> {
-    fn poll_send(&self, data: &[u8], to: SocketAddrV4, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_send(&self, data: &[u8], to: SocketAddr, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let mut stack = self.shared.borrow_mut();
         let lower = &mut stack.lower;
-        if data.len() + HEADER + IPV4_HEADER > lower.mtu() {
+        let Some(address) = Address::new(to.ip()) else { return Poll::Ready(Err(SendError::Unreachable)) };
+        if data.len() + HEADER + address.header() > lower.path_mtu(address) {
             return Poll::Ready(Err(SendError::TooLong));
         }
-        let Some(own) = lower.addressing else { return Poll::Ready(Err(SendError::Unreachable)) };
-        let from = SocketAddrV4::new(own.address, self.port);
+        let Some(own) = lower.source_for(address) else { return Poll::Ready(Err(SendError::Unreachable)) };
         let now = lower.now;
-        let hop = lower.hop(*to.ip(), now);
+        let hop = lower.hop(address, now);
         let sent = match hop {
             Hop::Unreachable => return Poll::Ready(Err(SendError::Unreachable)),
-            Hop::To(station) => transmit(lower, station, from, to, data),
+            Hop::To(station) => transmit(lower, station, (own, self.port), (address, to.port()), data),
             Hop::Wait => false,
         };
         match hop {
@@ -176,8 +182,6 @@ impl<F: Frames, E: Entropy> UdpSocket for Socket<F, E> {
     }
 
     async fn send(&mut self, data: &[u8], to: SocketAddr) -> Result<(), SendError> {
-        let IpAddr::V4(address) = to.ip().to_canonical() else { return Err(SendError::Unreachable) };
-        let to = SocketAddrV4::new(address, to.port());
         poll_fn(|cx| self.poll_send(data, to, cx)).await
     }
 }

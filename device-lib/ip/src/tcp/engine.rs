@@ -1,50 +1,61 @@
 //! smoltcp, one connection at a time.
 //!
 //! smoltcp keeps its sockets in sets and searches them; here every connection is a set of
-//! its own, and the segment that is given to it is known to be its. Sequence numbers come
-//! from the seed of an `Interface`: a handshake gets an interface of its own with a seed
-//! that nobody can guess, and the same seed later gives the same number again, so that a
-//! half-open connection can be thrown away and made anew when its handshake is complete.
+//! its own, and the segment that is given to it is known to be its. First sequence numbers
+//! come from the seed of an `Interface`: a connection begins in an interface of its own, whose
+//! seed is computed back from the number that is wanted.
 
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use smoltcp::wire::{HardwareAddress, IpCidr};
 use unik::interface::{Frames, Offload};
 use unik::time::Instant;
 
-use crate::link::{self, EtherType, Link, Mac};
-use crate::lower::IPV4_HEADER;
+use crate::address::Address;
+use crate::link::{self, Link, Mac};
 
 /// A silent peer is asked for a sign of life after this time …
 const KEEP_ALIVE: SmolDuration = SmolDuration::from_secs(60);
 /// … and given up after this one, as one that acknowledges nothing (RFC 1122, 4.2.3.5: R2 ≥ 100 s).
 const TIMEOUT: SmolDuration = SmolDuration::from_secs(120);
 
-/// smoltcp's interfaces and what they are made of.
+/// smoltcp's interface and what it is made of.
 pub(crate) struct Engine {
     capabilities: DeviceCapabilities,
-    address: Option<Ipv4Addr>,
-    interface: Option<Interface>,
+    /// That of the connection that had the last turn.
+    interface: Interface,
+    path: Path,
     /// For segments that belong to no connection: smoltcp answers them with RST.
     nobody: SocketSet<'static>,
 }
 
 impl core::fmt::Debug for Engine {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Engine").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Engine").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-/// The sequence and acknowledgement number of a segment that was sent.
+/// What smoltcp must know of the way of a connection's segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Our address.
+    pub own: Address,
+    /// The largest packet, header included.
+    pub mtu: u16,
+}
+
+/// The numbers of a segment that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
-    pub sequence: u32,
+    /// The sequence number after it.
+    pub next: u32,
     pub acknowledgement: u32,
+    /// The window, as it was sent.
+    pub window: u16,
 }
 
 /// What a poll brought about.
@@ -56,65 +67,63 @@ pub(crate) struct Polled {
     pub blocked: bool,
 }
 
+impl Sent {
+    /// Reads the numbers of a packet of smoltcp's: its headers have neither options nor extensions.
+    fn of(packet: &[u8]) -> Option<Sent> {
+        let segment = packet.get(if packet.first()? >> 4 == 4 { 20 } else { 40 }..)?;
+        let (header, _) = segment.split_first_chunk::<20>()?;
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let data = segment.len().checked_sub(usize::from(header[12] >> 4) * 4)?;
+        // FIN and SYN have a number each.
+        let flags = u32::from(header[13] & 1) + u32::from(header[13] >> 1 & 1);
+        Some(Sent {
+            next: word(4).wrapping_add(data as u32).wrapping_add(flags),
+            acknowledgement: word(8),
+            window: u16::from_be_bytes([header[14], header[15]]),
+        })
+    }
+}
+
 impl Engine {
-    /// For a link that carries packets of `mtu` bytes and computes checksums if `offload`.
-    pub fn new(mtu: usize, offload: bool, address: Option<Ipv4Addr>) -> Self {
+    /// For a link that computes checksums if `offload`.
+    pub fn new(offload: bool, path: Path) -> Self {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = mtu;
         // What comes in was verified before it gets here.
         capabilities.checksum = ChecksumCapabilities::ignored();
         capabilities.checksum.ipv4 = Checksum::Tx;
         capabilities.checksum.tcp = if offload { Checksum::None } else { Checksum::Tx };
-        let mut engine =
-            Engine { capabilities, address: None, interface: None, nobody: SocketSet::new(Vec::new()) };
-        engine.set_address(address);
-        engine
+        let interface = seeded(&mut capabilities, path, 0, Instant::START);
+        Engine { capabilities, interface, path, nobody: SocketSet::new(Vec::new()) }
     }
 
-    /// Changes our address.
-    pub fn set_address(&mut self, address: Option<Ipv4Addr>) {
-        self.address = address;
-        self.interface = address.map(|_| self.seeded(0, Instant::START));
-    }
-
-    /// An interface whose first sequence number depends on `seed` alone.
-    pub fn seeded(&self, seed: u64, now: Instant) -> Interface {
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = seed;
-        let mut device =
-            Adapter { capabilities: &self.capabilities, incoming: None, sink: Nowhere, polled: IDLE };
-        let mut interface = Interface::new(config, &mut device, to_smoltcp(now));
-        if let Some(address) = self.address {
-            interface.update_ip_addrs(|addresses| {
-                // The list has room for one: it was empty.
-                let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(address), 32));
-            });
-        }
-        interface
+    /// An interface for a connection of ours that begins with the sequence number `number`.
+    pub fn numbered(&mut self, path: Path, number: u32, now: Instant) -> Interface {
+        seeded(&mut self.capabilities, path, seed_of(number), now)
     }
 
     /// Gives `packet` to the connection in `sockets`; replies go to `station`.
     pub fn receive<F: Frames>(
         &mut self,
         link: &mut Link<F>,
-        station: Mac,
+        (station, path): (Mac, Path),
         sockets: &mut SocketSet<'static>,
         packet: &[u8],
         now: Instant,
     ) -> Polled {
-        let Some(interface) = &mut self.interface else { return IDLE };
-        let sink = Wire { link, station };
+        self.turn_to(path, now);
+        let sink = Wire { link, station, own: path.own };
         let mut device =
             Adapter { capabilities: &self.capabilities, incoming: Some(packet), sink, polled: IDLE };
-        interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
+        self.interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
         device.polled
     }
 
     /// Refuses `packet` with RST, unless it is one.
-    pub fn refuse<F: Frames>(&mut self, link: &mut Link<F>, station: Mac, packet: &[u8], now: Instant) {
+    pub fn refuse<F: Frames>(&mut self, link: &mut Link<F>, to: (Mac, Path), packet: &[u8], now: Instant) {
         let mut nobody = core::mem::replace(&mut self.nobody, SocketSet::new(Vec::new()));
-        self.receive(link, station, &mut nobody, packet, now);
+        self.receive(link, to, &mut nobody, packet, now);
         self.nobody = nobody;
     }
 
@@ -122,33 +131,33 @@ impl Engine {
     pub fn send<F: Frames>(
         &mut self,
         link: &mut Link<F>,
-        station: Mac,
+        (station, path): (Mac, Path),
         sockets: &mut SocketSet<'static>,
         now: Instant,
     ) -> Option<Polled> {
-        let interface = self.interface.as_mut()?;
-        let sink = Wire { link, station };
+        self.turn_to(path, now);
+        let sink = Wire { link, station, own: path.own };
         let mut device = Adapter { capabilities: &self.capabilities, incoming: None, sink, polled: IDLE };
-        let result = interface.poll_egress(to_smoltcp(now), &mut device, sockets);
+        let result = self.interface.poll_egress(to_smoltcp(now), &mut device, sockets);
         (result == PollResult::SocketStateChanged || device.polled.blocked).then_some(device.polled)
     }
 
     /// When the connection in `sockets` has something to send or to give up.
     pub fn next_deadline(&mut self, sockets: &SocketSet<'static>, now: Instant) -> Option<Instant> {
-        self.interface.as_mut()?.poll_at(to_smoltcp(now), sockets).map(from_smoltcp)
+        self.interface.poll_at(to_smoltcp(now), sockets).map(from_smoltcp)
     }
 
-    /// Plays the beginning of a handshake, `packet` being its SYN, with the sequence number of
-    /// `seed`: the SYN-ACK goes into `link` if there is one. Returns what was sent.
-    pub fn answer_syn<F: Frames>(
+    /// Plays the beginning of a handshake that was answered without it: `packet` being its SYN,
+    /// and `number` our first sequence number. Returns what smoltcp would have sent.
+    pub fn replay_syn(
         &mut self,
-        link: Option<(&mut Link<F>, Mac)>,
-        seed: u64,
+        path: Path,
+        number: u32,
         sockets: &mut SocketSet<'static>,
         packet: &[u8],
         now: Instant,
     ) -> Option<Sent> {
-        let mut interface = self.seeded(seed, now);
+        let mut interface = self.numbered(path, number, now);
         let now = to_smoltcp(now);
         let mut device =
             Adapter { capabilities: &self.capabilities, incoming: Some(packet), sink: Nowhere, polled: IDLE };
@@ -156,20 +165,74 @@ impl Engine {
         if taken == PollIngressSingleResult::None || device.polled.sent.is_some() {
             return None;
         }
-        match link {
-            None => {
-                interface.poll_egress(now, &mut device, sockets);
-                device.polled.sent
-            }
-            Some((link, station)) => {
-                let sink = Wire { link, station };
-                let mut device =
-                    Adapter { capabilities: &self.capabilities, incoming: None, sink, polled: IDLE };
-                interface.poll_egress(now, &mut device, sockets);
-                device.polled.sent
-            }
-        }
+        interface.poll_egress(now, &mut device, sockets);
+        device.polled.sent
     }
+
+    /// Makes the interface that of a connection on `path`: nothing in it is a connection's but that.
+    fn turn_to(&mut self, path: Path, now: Instant) {
+        if path == self.path {
+            return;
+        }
+        if path.mtu == self.path.mtu {
+            set_address(&mut self.interface, path.own);
+        } else {
+            self.interface = seeded(&mut self.capabilities, path, 0, now);
+        }
+        self.path = path;
+    }
+}
+
+fn seeded(capabilities: &mut DeviceCapabilities, path: Path, seed: u64, now: Instant) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ip);
+    config.random_seed = seed;
+    capabilities.max_transmission_unit = usize::from(path.mtu);
+    let mut device = Adapter { capabilities, incoming: None, sink: Nowhere, polled: IDLE };
+    let mut interface = Interface::new(config, &mut device, to_smoltcp(now));
+    set_address(&mut interface, path.own);
+    interface
+}
+
+fn set_address(interface: &mut Interface, own: Address) {
+    let length = if own.header() == 20 { 32 } else { 128 };
+    interface.update_ip_addrs(|addresses| {
+        addresses.clear();
+        // The list has room for one: it is empty.
+        let _ = addresses.push(IpCidr::new(own.into(), length));
+    });
+}
+
+/// The seed with which the first sequence number that smoltcp 0.14 makes up is `number`.
+///
+/// Its generator multiplies and adds, and gives bits 29 to 60 of the result if those above are
+/// zero; the first number goes into the identification of fragments, and another is taken if
+/// sixteen bits of it are zero. Whether it is still so is asserted by a test, and asked of each
+/// connection.
+fn seed_of(number: u32) -> u64 {
+    const ADD: u64 = 0x7590_ef39;
+    /// The inverse of the multiplier 0xbb2efcec3c39611d, modulo 2^64.
+    const INVERSE: u64 = inverse(0xbb2e_fcec_3c39_611d);
+    let mut below = 0;
+    loop {
+        let second = u64::from(number) << 29 | below;
+        let first = second.wrapping_sub(ADD).wrapping_mul(INVERSE);
+        let output = (first >> (29 - (first >> 61))) as u32;
+        if (output ^ output >> 16) as u16 != 0 {
+            return first.wrapping_sub(ADD).wrapping_mul(INVERSE);
+        }
+        below += 1;
+    }
+}
+
+/// The inverse of an odd number, by Newton's iteration.
+const fn inverse(number: u64) -> u64 {
+    let mut inverse = number;
+    let mut bits = 3;
+    while bits < 64 {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(number.wrapping_mul(inverse)));
+        bits *= 2;
+    }
+    inverse
 }
 
 /// A set of one connection with buffers of `receive` and `transmit` bytes; `None` if memory
@@ -215,6 +278,7 @@ trait Sink {
 struct Wire<'a, F> {
     link: &'a mut Link<F>,
     station: Mac,
+    own: Address,
 }
 
 impl<F: Frames> Sink for Wire<'_, F> {
@@ -226,11 +290,12 @@ impl<F: Frames> Sink for Wire<'_, F> {
         if self.link.frames.can_transmit() {
             // `fill` is needed again should the ring be full after all, so it waits outside.
             let mut fill = Some(fill);
-            let (station, kind) = (self.station, EtherType::Ipv4);
+            let (station, kind) = (self.station, self.own.ether_type());
             let sent = if self.link.frames.offloads().checksum {
-                self.link.transmit_offloaded(station, kind, length, OFFLOAD, |packet| {
+                let head = self.own.header();
+                self.link.transmit_offloaded(station, kind, length, offload(head), |packet| {
                     let result = fill.take().map(|fill| fill(packet));
-                    write_partial_checksum(packet);
+                    write_partial_checksum(packet, head);
                     result
                 })
             } else {
@@ -248,20 +313,23 @@ impl<F: Frames> Sink for Wire<'_, F> {
     }
 }
 
-/// Where the checksum of a segment is that the device computes: smoltcp's IPv4 headers have no
-/// options.
-const OFFLOAD: Offload =
-    Offload { transport: (link::HEADER + IPV4_HEADER) as u16, checksum: CHECKSUM as u16, segment: None };
+/// Where the checksum of a segment is that the device computes, behind a header of `head` bytes:
+/// smoltcp's have neither options nor extensions.
+const fn offload(head: usize) -> Offload {
+    Offload { transport: (link::HEADER + head) as u16, checksum: CHECKSUM as u16, segment: None }
+}
 /// Where it is in the header of TCP.
 const CHECKSUM: usize = 16;
+/// The number of TCP in the header before.
+const TCP: u32 = 6;
 
 /// Writes the sum over the pseudo-header (RFC 9293, section 3.1) where the checksum belongs.
-fn write_partial_checksum(packet: &mut [u8]) {
-    let Some((header, segment)) = packet.split_at_mut_checked(IPV4_HEADER) else { return };
-    let addresses =
-        header[12..].chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
-    let protocol = u32::from(header[9]);
-    let sum = addresses.sum::<u32>() + protocol + segment.len() as u32;
+fn write_partial_checksum(packet: &mut [u8], head: usize) {
+    let Some((header, segment)) = packet.split_at_mut_checked(head) else { return };
+    // The addresses stand at the end of both families' headers.
+    let addresses = &header[if head == 40 { 8 } else { 12 }..];
+    let words = addresses.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum = words.sum::<u32>() + TCP + segment.len() as u32;
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     if let Some(field) = segment.get_mut(CHECKSUM..CHECKSUM + 2) {
@@ -308,13 +376,7 @@ impl<S: Sink> TxToken for Outgoing<'_, S> {
         let polled = self.polled;
         self.sink.send(length, |packet| {
             let result = f(packet);
-            // smoltcp's IPv4 headers have no options.
-            if let Some(numbers) = packet.get(24..32) {
-                let word = |at: usize| {
-                    u32::from_be_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]])
-                };
-                polled.sent = Some(Sent { sequence: word(0), acknowledgement: word(4) });
-            }
+            polled.sent = Sent::of(packet).or(polled.sent);
             result
         })
     }
@@ -345,5 +407,30 @@ impl<S: Sink> Device for Adapter<'_, S> {
 
     fn capabilities(&self) -> DeviceCapabilities {
         self.capabilities.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::segment::{Key, Syn};
+    use core::net::Ipv4Addr;
+
+    #[test]
+    fn smoltcp_begins_with_the_number_that_is_wanted() {
+        let own: Address = Ipv4Addr::new(10, 0, 0, 2).into();
+        let path = Path { own, mtu: 1500 };
+        let mut engine = Engine::new(false, path);
+        let key = Key { peer: Ipv4Addr::new(10, 0, 0, 7).into(), own, peer_port: 5, port: 80 };
+        let syn =
+            Syn { sequence: 7, window: 1000, segment_size: None, window_scale: Some(3), selective: true };
+        let packet = syn.packet(key);
+        let numbers = (0..20_000u32).map(|number| number.wrapping_mul(0x9e37_79b9));
+        for number in numbers.chain([0, 1, u32::MAX, 1 << 31]) {
+            let (mut sockets, handle) = socket(2048, 2048).unwrap();
+            sockets.get_mut::<tcp::Socket<'_>>(handle).listen(80).unwrap();
+            let sent = engine.replay_syn(path, number, &mut sockets, &packet, Instant::START).unwrap();
+            assert_eq!(sent, Sent { next: number.wrapping_add(1), acknowledgement: 8, window: 2048 });
+        }
     }
 }

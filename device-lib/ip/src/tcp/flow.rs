@@ -1,11 +1,13 @@
 //! One connection with its buffers, and the memory that all of them may take.
 
+use alloc::vec::Vec;
+
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{self, State};
 use unik::interface::StreamError;
 use unik::time::Instant;
 
-use super::engine::Sent;
+use super::engine::{Path, Sent};
 use super::segment::Key;
 
 /// What a connection costs beside its buffers.
@@ -27,6 +29,7 @@ pub(crate) enum Owner {
 /// A connection.
 pub(crate) struct Flow {
     pub key: Key,
+    pub path: Path,
     pub sockets: SocketSet<'static>,
     handle: SocketHandle,
     pub owner: Owner,
@@ -40,6 +43,12 @@ pub(crate) struct Flow {
     pub deadline: Option<Instant>,
     /// The last segment that was sent.
     pub sent: Option<Sent>,
+    /// The peer's sequence number after all that its holder has read.
+    pub read: u32,
+    /// When a segment that may be forged was last questioned.
+    pub challenged: Option<Instant>,
+    /// There is no way to the peer.
+    pub unreachable: bool,
     /// It has ended: no segment is its any more.
     pub over: bool,
     /// What it was charged for.
@@ -49,12 +58,14 @@ pub(crate) struct Flow {
 impl Flow {
     pub fn new(
         key: Key,
+        path: Path,
         (sockets, handle): (SocketSet<'static>, SocketHandle),
         owner: Owner,
         cost: usize,
     ) -> Self {
         Flow {
             key,
+            path,
             sockets,
             handle,
             owner,
@@ -63,6 +74,9 @@ impl Flow {
             timer: None,
             deadline: None,
             sent: None,
+            read: 0,
+            challenged: None,
+            unreachable: false,
             over: false,
             cost,
         }
@@ -85,6 +99,14 @@ impl Flow {
             State::TimeWait => true,
             _ => false,
         }
+    }
+
+    /// The sequence number that the peer has to send next (RFC 9293's RCV.NXT).
+    pub fn expected(&self) -> u32 {
+        let socket = self.sockets.get::<tcp::Socket<'static>>(self.handle);
+        let closed =
+            matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
+        self.read.wrapping_add(socket.recv_queue() as u32).wrapping_add(u32::from(closed))
     }
 
     /// Whether our FIN was acknowledged or everything is over.
@@ -113,9 +135,14 @@ impl Budget {
         Budget { used: 0, limit, plenty }
     }
 
+    /// The size of each buffer of a connection that begins now.
+    pub fn size(&self) -> usize {
+        if self.used < self.limit / 8 { self.plenty } else { self.plenty.min(SMALL) }
+    }
+
     /// Charges for a new connection: the size of each of its buffers and what it costs.
     pub fn take(&mut self) -> Option<(usize, usize)> {
-        let size = if self.used < self.limit / 8 { self.plenty } else { self.plenty.min(SMALL) };
+        let size = self.size();
         let cost = 2 * size + OVERHEAD;
         if self.used + cost > self.limit {
             return None;
@@ -137,41 +164,55 @@ impl Budget {
 /// Connections in numbered places, which are used again.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
-    places: alloc::vec::Vec<Option<alloc::boxed::Box<Flow>>>,
-    free: alloc::vec::Vec<u32>,
+    /// Each on the heap, as a list of one: what grows is a list of addresses.
+    places: Vec<Vec<Flow>>,
+    /// Has room for as many as there are places.
+    free: Vec<u32>,
 }
 
 impl Flows {
-    pub fn insert(&mut self, flow: Flow) -> u32 {
-        let flow = Some(alloc::boxed::Box::new(flow));
-        match self.free.pop() {
-            Some(slot) => {
-                self.places[slot as usize] = flow;
-                slot
-            }
-            None => {
-                self.places.push(flow);
-                (self.places.len() - 1) as u32
-            }
+    /// Adds a connection; `None` without memory.
+    pub fn insert(&mut self, flow: Flow) -> Option<u32> {
+        let mut place = Vec::new();
+        place.try_reserve_exact(1).ok()?;
+        if self.free.is_empty() {
+            self.free.try_reserve(self.places.len() + 1).ok()?;
+            self.places.try_reserve(1).ok()?;
+            self.places.push(Vec::new());
+            self.free.push((self.places.len() - 1) as u32);
         }
+        place.push(flow);
+        let slot = self.free.pop()?;
+        self.places[slot as usize] = place;
+        Some(slot)
     }
 
     pub fn get(&mut self, slot: u32) -> Option<&mut Flow> {
-        self.places.get_mut(slot as usize)?.as_deref_mut()
+        self.places.get_mut(slot as usize)?.first_mut()
+    }
+
+    /// Whether the connection there is that of `key`.
+    pub fn is(&self, slot: u32, key: &Key) -> bool {
+        self.places.get(slot as usize).and_then(|place| place.first()).is_some_and(|flow| flow.key == *key)
     }
 
     pub fn remove(&mut self, slot: u32) -> Option<Flow> {
-        let flow = self.places.get_mut(slot as usize)?.take()?;
+        let flow = core::mem::take(self.places.get_mut(slot as usize)?).pop()?;
         self.free.push(slot);
-        Some(*flow)
+        Some(flow)
     }
 
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
-    /// The numbers of all connections.
-    pub fn slots(&self) -> alloc::vec::Vec<u32> {
-        (0..self.places.len() as u32).filter(|slot| self.places[*slot as usize].is_some()).collect()
+    #[cfg(test)]
+    pub fn all(&self) -> impl Iterator<Item = &Flow> {
+        self.places.iter().flatten()
+    }
+
+    /// The numbers of all places, also of those where there is no connection.
+    pub fn slots(&self) -> core::ops::Range<u32> {
+        0..self.places.len() as u32
     }
 }

@@ -1,13 +1,15 @@
 //! How connections begin: SYNs, handshakes that are remembered in few bytes, and what becomes
 //! of those for which there is no room.
 
-use unik::interface::{Entropy, Frames};
+use unik::interface::{Entropy, Frames, StreamError};
 use unik::time::{Duration, Instant};
 
 use super::bounded::HalfOpen;
+use super::engine::Path;
 use super::flow::Owner;
+use super::numbers::PERIOD;
 use super::segment::{Key, Segment, Syn};
-use super::{BACKLOG, HALF_OPEN, LATER, Tcp, begin_listening};
+use super::{BACKLOG, HALF_OPEN, HALF_OPEN_SHARE, LATER, Tcp};
 use crate::lower::{Lower, PacketIn};
 
 /// How long there must have been no room before a connection is refused for that.
@@ -19,6 +21,9 @@ const SYN_ACK_TIMES: u8 = 5;
 /// must not fill the ring again every second.
 const SYN_ACK_BATCH: usize = 32;
 
+/// The segment size of a peer that names none (RFC 9293, section 3.7.1), also with IPv6.
+const SMALLEST: u16 = 536;
+
 impl Tcp {
     /// A segment of a connection that doesn't exist.
     pub(super) fn begin<F: Frames, E: Entropy>(
@@ -29,77 +34,134 @@ impl Tcp {
         now: Instant,
     ) {
         let is_request = segment.syn && segment.acknowledgement.is_none();
-        if !is_request || self.backlog(segment.key.port).is_none() {
-            lower.link.counters.tcp_refused += 1;
-            self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
+        let (half_open, most) = (self.half_open.is_full(), self.most);
+        let Some(backlog) = self.backlog(segment.key.port).filter(|_| is_request) else {
+            return self.redeem(lower, segment, packet, now);
+        };
+        let use_cookie = half_open || backlog.half_open >= HALF_OPEN_SHARE;
+        if self.flows.len() >= most {
+            self.turn_away(lower, packet, now);
             return;
         }
-        // Without randomness there are no connections: guessable sequence numbers let anybody in.
-        let seed = if self.flows.len() < self.most { lower.random() } else { None };
-        let Some(seed) = seed else { return self.turn_away(lower, segment.key, packet, now) };
-        self.answer(lower, segment.key, segment.as_syn(), seed, packet, now);
+        let syn = segment.as_syn();
+        if use_cookie || !self.remember(lower, segment.key, syn, packet, now) {
+            self.answer_with_cookie(lower, segment.key, syn, packet, now);
+        }
     }
 
-    /// Answers a SYN and remembers the handshake.
-    fn answer<F: Frames, E: Entropy>(
+    /// Answers a SYN and remembers the handshake; `false` without memory.
+    fn remember<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
         key: Key,
         syn: Syn,
-        seed: u64,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) -> bool {
+        while let Some((key, _)) = self.half_open.make_room(&mut self.table) {
+            self.forgot_half_open(&key);
+        }
+        let sequence = self.numbers.initial(&key, now);
+        let half_open = HalfOpen { syn, station: packet.mac, sequence, held: false };
+        if self.unanswered.try_reserve(1).is_err() || self.unfinished.try_reserve(1).is_err() {
+            return false;
+        }
+        let Some(ticket) = self.half_open.insert(&mut self.table, key, half_open, now) else { return false };
+        if let Some(backlog) = self.backlog(key.port) {
+            backlog.half_open += 1;
+        }
+        if !syn.answer(lower, packet.mac, key, sequence, self.budget.size())
+            && self.unanswered.len() < HALF_OPEN
+        {
+            self.unanswered.push_back(ticket);
+        }
+        if self.unfinished.len() < HALF_OPEN {
+            self.unfinished.push_back((now + SYN_ACK_AGAIN, ticket, SYN_ACK_TIMES));
+        }
+        true
+    }
+
+    /// Answers a SYN without remembering anything: what must be known later comes back with the
+    /// peer's acknowledgement, but for the options, which are lost.
+    fn answer_with_cookie<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        key: Key,
+        syn: Syn,
         packet: &PacketIn<'_>,
         now: Instant,
     ) {
-        let (sockets, handle) = &mut self.scratch;
-        begin_listening(sockets.get_mut(*handle), key.port);
-        let has_room = lower.link.frames.can_transmit();
-        let link = has_room.then_some((&mut lower.link, packet.mac));
-        let Some(sent) = self.engine.answer_syn(link, seed, sockets, &syn.packet(key, packet.to), now) else {
-            lower.link.counters.replies_dropped += 1;
-            return;
-        };
-        if !has_room && self.unanswered.len() < HALF_OPEN {
-            self.unanswered.push_back((key, packet.mac));
+        self.cookies_end = now + Duration::from_nanos(2 * PERIOD);
+        let cookie = self.numbers.cookie(&key, syn.sequence, syn.segment_size.unwrap_or(SMALLEST), now);
+        let syn = Syn { window_scale: None, selective: false, ..syn };
+        match syn.answer(lower, packet.mac, key, cookie, self.budget.size()) {
+            true => lower.link.counters.cookies_sent += 1,
+            // The peer will ask again.
+            false => lower.link.counters.replies_dropped += 1,
         }
-        if self.unfinished.len() < HALF_OPEN {
-            self.unfinished.push_back((now + SYN_ACK_AGAIN, key, packet.mac, SYN_ACK_TIMES));
-        }
-        let half_open = HalfOpen { syn, seed, sequence: sent.sequence, held: false };
-        if self.half_open.insert(key, half_open, now) {
-            lower.link.counters.half_open_evicted += 1;
+    }
+
+    /// A segment that belongs to nothing that we remember: perhaps it brings a cookie back.
+    fn redeem<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        segment: &Segment<'_>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
+        let Segment { key, window, .. } = *segment;
+        let may_be =
+            now < self.cookies_end && !segment.syn && !segment.rst && self.backlog(key.port).is_some();
+        let cookie = segment.acknowledgement.filter(|_| may_be).map(|number| number.wrapping_sub(1));
+        let sequence = segment.sequence.wrapping_sub(1);
+        let found = cookie.and_then(|cookie| {
+            let size = self.numbers.check(&key, sequence, cookie, now)?;
+            let syn =
+                Syn { sequence, window, segment_size: Some(size), window_scale: None, selective: false };
+            Some((cookie, syn))
+        });
+        match found {
+            Some((cookie, syn)) => {
+                lower.link.counters.cookies_taken += 1;
+                if self.establish(lower, syn, cookie, segment, packet, now) == Established::NoRoom {
+                    self.turn_away(lower, packet, now);
+                }
+            }
+            None => {
+                lower.link.counters.tcp_refused += 1;
+                self.refuse(lower, packet, now);
+            }
         }
     }
 
     /// Answers those SYNs that found no room when they came (thousands at once are more than a
     /// ring holds), and those again whose handshake isn't finished.
     pub(super) fn answer_late<F: Frames, E: Entropy>(&mut self, lower: &mut Lower<F, E>, now: Instant) {
-        let Some(own) = lower.addressing else { return self.unanswered.clear() };
         let mut left = if now < self.pause { 0 } else { SYN_ACK_BATCH };
-        while let Some(&(due, key, station, times)) = self.unfinished.front()
+        while let Some(&(due, ticket, times)) = self.unfinished.front()
             && due <= now
             && left > 0
         {
             self.unfinished.pop_front();
-            let Some(half_open) = self.half_open.find(&key) else { continue };
+            let Some((_, half_open)) = self.half_open.find(ticket) else { continue };
             left -= 1;
             if left == 0 {
                 self.pause = now + LATER;
             }
             if self.unanswered.len() < HALF_OPEN {
-                self.unanswered.push_back((key, station));
+                self.unanswered.push_back(ticket);
             }
             // One that is held is asked until there is room or it is refused.
             if half_open.held || times > 1 {
-                self.unfinished.push_back((now + SYN_ACK_AGAIN, key, station, times.saturating_sub(1)));
+                self.unfinished.push_back((now + SYN_ACK_AGAIN, ticket, times.saturating_sub(1)));
             }
         }
         while !self.unanswered.is_empty() && lower.link.frames.can_transmit() {
-            let Some((key, station)) = self.unanswered.pop_front() else { return };
-            let Some(half_open) = self.half_open.find(&key) else { continue };
-            let (sockets, handle) = &mut self.scratch;
-            begin_listening(sockets.get_mut(*handle), key.port);
-            let syn = half_open.syn.packet(key, own.address);
-            self.engine.answer_syn(Some((&mut lower.link, station)), half_open.seed, sockets, &syn, now);
+            let Some(ticket) = self.unanswered.pop_front() else { return };
+            let Some((key, HalfOpen { syn, station, sequence, .. })) = self.half_open.find(ticket) else {
+                continue;
+            };
+            syn.answer(lower, station, key, sequence, self.budget.size());
         }
     }
 
@@ -107,84 +169,136 @@ impl Tcp {
     pub(super) fn complete<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
-        half_open: HalfOpen,
+        place: u32,
         segment: &Segment<'_>,
         packet: &PacketIn<'_>,
         now: Instant,
     ) {
-        let key = segment.key;
+        let Some(&mut half_open) = self.half_open.at(place) else { return };
         let next = half_open.syn.sequence.wrapping_add(1);
         if segment.rst {
             // RFC 5961, section 3.2: only the exact number counts.
             if segment.sequence == next {
-                self.half_open.remove(&key);
+                self.drop_half_open(place);
             }
             return;
         }
         if segment.syn {
-            // Sent again because our answer was lost; or begun anew.
-            let seed = match segment.sequence == half_open.syn.sequence {
-                true => Some(half_open.seed),
-                false => lower.random(),
-            };
-            if let Some(seed) = seed {
-                self.answer(lower, key, segment.as_syn(), seed, packet, now);
+            if segment.sequence == half_open.syn.sequence {
+                // Sent again because our answer was lost.
+                let window = self.budget.size();
+                half_open.syn.answer(lower, packet.mac, segment.key, half_open.sequence, window);
+            } else {
+                self.drop_half_open(place);
+                self.begin(lower, segment, packet, now);
             }
             return;
         }
         if segment.acknowledgement != Some(half_open.sequence.wrapping_add(1)) {
             lower.link.counters.tcp_refused += 1;
-            self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
+            self.refuse(lower, packet, now);
             return;
         }
-        if self.backlog(key.port).is_none_or(|backlog| backlog.ready.len() >= BACKLOG) {
+        match self.establish(lower, half_open.syn, half_open.sequence, segment, packet, now) {
+            Established::Done => {}
             // It stays half-open: the peer will try again.
-            lower.link.counters.backlog_full += 1;
-            return;
-        }
-        // There was room when it began, but others were faster: it stays half-open.
-        let Some(slot) = self.open(key, Owner::Listener) else {
-            if let Some(half_open) = self.half_open.find_mut(&key) {
-                half_open.held = true;
+            Established::Behind => {}
+            // There was room when it began, but others were faster: it stays half-open.
+            Established::NoRoom => {
+                if let Some(half_open) = self.half_open.at(place) {
+                    half_open.held = true;
+                }
+                if self.turn_away(lower, packet, now) {
+                    self.drop_half_open(place);
+                }
             }
-            return self.turn_away(lower, key, packet, now);
-        };
-        self.half_open.remove(&key);
-        lower.saw(packet, now);
-        let Some(flow) = self.flows.get(slot) else { return };
-        begin_listening(flow.socket(), key.port);
-        let syn = half_open.syn.packet(key, packet.to);
-        let sent = self.engine.answer_syn::<F>(None, half_open.seed, &mut flow.sockets, &syn, now);
-        if sent.map(|sent| sent.sequence) != Some(half_open.sequence) {
-            // The same seed gives the same number; were it otherwise, there is no connection.
-            lower.link.counters.connections_refused += 1;
-            self.free(slot);
-            return;
         }
-        self.feed(lower, slot, packet, false, now);
+    }
+
+    /// The handshake that began with `syn` and our number `sequence` is complete: makes the
+    /// connection.
+    fn establish<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        syn: Syn,
+        sequence: u32,
+        segment: &Segment<'_>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) -> Established {
+        let key = segment.key;
+        if self.backlog(key.port).is_none_or(|backlog| backlog.ready.len() >= BACKLOG) {
+            lower.link.counters.backlog_full += 1;
+            return Established::Behind;
+        }
+        let half_open = self.find(&key);
+        let path = Path { own: key.own, mtu: lower.path_mtu(key.peer) as u16 };
+        // Two have one key for a moment; the search is for none of them meanwhile.
+        let Some(slot) = self.open(key, path, Owner::Listener) else { return Established::NoRoom };
+        if let Some(super::Place::HalfOpen(place)) = half_open {
+            self.drop_half_open(place);
+        }
+        lower.saw(packet, now);
+        let Some(flow) = self.flows.get(slot) else { return Established::NoRoom };
+        // A closed socket listens to any port but 0, and no segment to port 0 gets here.
+        let _ = flow.socket().listen(key.port);
+        flow.read = syn.sequence.wrapping_add(1);
+        flow.sent = self.engine.replay_syn(path, sequence, &mut flow.sockets, &syn.packet(key), now);
+        if flow.sent.map(|sent| sent.next) != Some(sequence.wrapping_add(1)) {
+            // The seed gives the number; were it otherwise, there is no connection.
+            lower.link.counters.connections_refused += 1;
+            flow.error = Some(StreamError::Reset);
+            self.free(slot);
+            return Established::Done;
+        }
+        self.feed(lower, slot, segment, packet, now);
         if let Some(backlog) = self.backlog(key.port) {
             backlog.ready.push_back(slot);
             if let Some(waker) = backlog.waker.take() {
                 waker.wake();
             }
         }
+        Established::Done
     }
 
     /// There is no room for a connection. At first its peer isn't told: it tries again soon, and
-    /// others may have gone by then. When nobody goes it is refused: a peer that believes in a
-    /// connection that nobody serves would wait for as long as its patience lasts.
+    /// others may have gone by then. When nobody goes it is refused, and `true`: a peer that believes
+    /// in a connection that nobody serves would wait for as long as its patience lasts.
     fn turn_away<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
-        key: Key,
         packet: &PacketIn<'_>,
         now: Instant,
-    ) {
+    ) -> bool {
         lower.link.counters.connections_refused += 1;
         let since = *self.full.get_or_insert(now);
-        if now.since(since) >= PATIENCE {
-            self.half_open.remove(&key);
-            self.engine.refuse(&mut lower.link, packet.mac, packet.packet, now);
+        let is_over = now.since(since) >= PATIENCE;
+        if is_over {
+            self.refuse(lower, packet, now);
+        }
+        is_over
+    }
+
+    fn drop_half_open(&mut self, place: u32) {
+        if let Some((key, _)) = self.half_open.remove(&mut self.table, place) {
+            self.forgot_half_open(&key);
         }
     }
+
+    /// A half-open connection is no more.
+    pub(super) fn forgot_half_open(&mut self, key: &Key) {
+        if let Some(backlog) = self.backlog(key.port) {
+            backlog.half_open = backlog.half_open.saturating_sub(1);
+        }
+    }
+}
+
+/// What became of a complete handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Established {
+    /// It is a connection, or nothing.
+    Done,
+    /// The service is behind with accepting.
+    Behind,
+    NoRoom,
 }

@@ -2,35 +2,41 @@
 
 mod bounded;
 mod engine;
+#[cfg(feature = "icmp")]
+mod errors;
 mod flow;
 mod handshake;
+mod numbers;
 mod segment;
 mod stream;
+mod table;
 
-use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
-use alloc::vec::Vec;
+use alloc::collections::{BinaryHeap, VecDeque};
 use core::cmp::Reverse;
 use core::task::Waker;
 
-use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::socket::tcp::{self, State};
-use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
-use unik::interface::{ConnectError, Entropy, Frames, StreamError};
+use smoltcp::socket::tcp::State;
+use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
+use unik::interface::{ConnectError, Entropy, EntropyError, Frames, StreamError};
 use unik::time::{Duration, Instant};
 
 use crate::Options;
-use crate::link::{EtherType, Mac};
-use crate::lower::{Hop, Lower, PacketIn};
-use bounded::{Bounded, HalfOpen, TimeWait};
-use engine::Engine;
+use crate::address::Address;
+use crate::lower::{Hop, Lower, PacketIn, secret};
+use bounded::{Bounded, HalfOpen, Ticket, TimeWait};
+use engine::{Engine, Path};
 use flow::{Budget, Flow, Flows, Owner};
-use segment::{Key, Segment, acknowledgement, is_after};
+use numbers::Numbers;
+use segment::{Key, Segment, acknowledge, is_after};
+use table::{Place, Table};
 
 pub use stream::{Listener, Stream};
 
-/// Handshakes that are remembered, and for how long (RFC 9293 gives no number).
+/// Handshakes that are remembered, and for how long (RFC 9293 gives no number). Above that, and
+/// for a port above its share, SYN cookies have to do.
 const HALF_OPEN: usize = 4096;
 const HALF_OPEN_AGE: Duration = Duration::from_secs(30);
+const HALF_OPEN_SHARE: u32 = 3072;
 /// Connections in TIME-WAIT, and for how long: twice the maximum segment lifetime that
 /// Linux assumes.
 const TIME_WAIT: usize = 4096;
@@ -40,6 +46,9 @@ const BACKLOG: usize = 1024;
 /// How long a peer has to answer our SYN, and how long to close after us.
 const CONNECT: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(60);
+/// How long a connection lives whose neighbour doesn't answer, and how often that is asked.
+const OUT_OF_REACH: Duration = Duration::from_secs(120);
+const REACH_AGAIN: Duration = Duration::from_secs(1);
 /// Segments that one connection sends before the others have their turn.
 const BURST: usize = 64;
 /// How many timers that count no more may lie around beside as many as there are connections.
@@ -49,6 +58,8 @@ const LATER: Duration = Duration::from_millis(10);
 /// How many ports are tried for a connection of ours.
 const EPHEMERAL_TRIES: u32 = 64;
 const FIRST_EPHEMERAL: u16 = 49152;
+/// Connections that wait for a neighbour and try again in one turn.
+const RETRIES: usize = 256;
 
 /// All connections of a network.
 #[derive(Debug)]
@@ -56,64 +67,73 @@ pub(crate) struct Tcp {
     engine: Engine,
     flows: Flows,
     /// Which connection a segment belongs to.
-    table: BTreeMap<Key, u32>,
+    table: Table,
+    numbers: Numbers,
     half_open: Bounded<HalfOpen>,
     /// Half-open connections whose SYN-ACK found no room in the transmit ring.
-    unanswered: VecDeque<(Key, Mac)>,
+    unanswered: VecDeque<Ticket>,
     /// Handshakes whose SYN-ACK is sent again when they are still half-open then, and how
     /// often after that. Without it a peer whose last segment was lost, and that has nothing
     /// to say before we do, would wait for ever.
-    unfinished: VecDeque<(Instant, Key, Mac, u8)>,
+    unfinished: VecDeque<(Instant, Ticket, u8)>,
     /// No SYN-ACK is sent again before.
     pause: Instant,
+    /// Since when no cookie is worth anything.
+    cookies_end: Instant,
     time_wait: Bounded<TimeWait>,
-    listeners: Vec<Backlog>,
-    /// Connections with something to do, in the order of their turns.
+    listeners: alloc::vec::Vec<Backlog>,
+    /// Connections with something to do, in the order of their turns. Like the two below it has
+    /// room for all connections: it is reserved when they begin.
     dirty: VecDeque<u32>,
     /// An entry counts if it is the timer of its connection; others are swept out now and then.
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Connections whose peer's station isn't known yet.
-    waiting: Vec<u32>,
+    waiting: VecDeque<u32>,
+    /// So many of them are to try again.
+    retries: usize,
     budget: Budget,
     most: usize,
     /// Since when there is no room for a connection, as far as one was turned away.
     full: Option<Instant>,
-    /// A connection without buffers to speak of, in which handshakes are begun.
-    scratch: (SocketSet<'static>, SocketHandle),
 }
 
 /// A port that a service listens on.
 #[derive(Debug)]
 struct Backlog {
     port: u16,
+    /// Has room for [`BACKLOG`].
     ready: VecDeque<u32>,
     waker: Option<Waker>,
+    /// Its half-open connections.
+    half_open: u32,
 }
 
 impl Tcp {
-    pub fn new<F: Frames, E: Entropy>(options: &Options, lower: &Lower<F, E>) -> Self {
+    /// # Errors
+    /// [`EntropyError`]: guessable sequence numbers would let anybody in.
+    pub fn new<F: Frames, E: Entropy>(options: &Options, lower: &Lower<F, E>) -> Result<Self, EntropyError> {
         let offload = lower.link.frames.offloads().checksum;
-        let address = lower.addressing.map(|own| own.address);
-        // Its receive buffer is what the peer is promised: that of a real connection.
-        let scratch = new_sockets(options.tcp_buffer, 1);
-        Tcp {
-            engine: Engine::new(lower.mtu(), offload, address),
+        let path = Path { own: Address::V4(core::net::Ipv4Addr::UNSPECIFIED), mtu: lower.mtu() as u16 };
+        Ok(Tcp {
+            engine: Engine::new(offload, path),
             flows: Flows::default(),
-            table: BTreeMap::new(),
-            half_open: Bounded::new(HALF_OPEN, HALF_OPEN_AGE),
+            table: Table::new(secret(&lower.entropy)?),
+            numbers: Numbers::new(secret(&lower.entropy)?),
+            half_open: Bounded::new(Place::HalfOpen, HALF_OPEN, HALF_OPEN_AGE),
             unanswered: VecDeque::new(),
             unfinished: VecDeque::new(),
             pause: Instant::START,
-            time_wait: Bounded::new(TIME_WAIT, TIME_WAIT_AGE),
-            listeners: Vec::new(),
+            cookies_end: Instant::START,
+            time_wait: Bounded::new(Place::TimeWait, TIME_WAIT, TIME_WAIT_AGE),
+            listeners: alloc::vec::Vec::new(),
             dirty: VecDeque::new(),
             timers: BinaryHeap::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            retries: 0,
             budget: Budget::new(options.tcp_memory, options.tcp_buffer),
             most: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
             full: None,
-            scratch,
-        }
+        })
     }
 
     /// Takes a segment that was sent to us.
@@ -124,15 +144,31 @@ impl Tcp {
         now: Instant,
     ) {
         let Some(segment) = Segment::parse(lower, packet) else { return };
-        if let Some(&slot) = self.table.get(&segment.key) {
-            self.feed(lower, slot, packet, segment.rst, now);
-        } else if let Some(half_open) = self.half_open.find(&segment.key) {
-            self.complete(lower, half_open, &segment, packet, now);
-        } else if let Some(ended) = self.time_wait.find(&segment.key) {
-            self.remind(lower, ended, &segment, packet, now);
-        } else {
-            self.begin(lower, &segment, packet, now);
+        match self.find(&segment.key) {
+            Some(Place::Flow(slot)) => self.feed(lower, slot, &segment, packet, now),
+            Some(Place::HalfOpen(place)) => self.complete(lower, place, &segment, packet, now),
+            Some(Place::TimeWait(place)) => self.remind(lower, place, &segment, packet, now),
+            None => self.begin(lower, &segment, packet, now),
         }
+    }
+
+    fn find(&self, key: &Key) -> Option<Place> {
+        self.table.find(key, |place| match place {
+            Place::Flow(slot) => self.flows.is(slot, key),
+            Place::HalfOpen(place) => self.half_open.is(place, key),
+            Place::TimeWait(place) => self.time_wait.is(place, key),
+        })
+    }
+
+    /// Refuses a segment with RST.
+    fn refuse<F: Frames, E: Entropy>(
+        &mut self,
+        lower: &mut Lower<F, E>,
+        packet: &PacketIn<'_>,
+        now: Instant,
+    ) {
+        let path = Path { own: packet.to, mtu: lower.mtu() as u16 };
+        self.engine.refuse(&mut lower.link, (packet.mac, path), packet.packet, now);
     }
 
     /// A segment of an existing connection.
@@ -140,8 +176,8 @@ impl Tcp {
         &mut self,
         lower: &mut Lower<F, E>,
         slot: u32,
+        segment: &Segment<'_>,
         packet: &PacketIn<'_>,
-        rst: bool,
         now: Instant,
     ) {
         if lower.neighbours.is_asking() {
@@ -149,11 +185,18 @@ impl Tcp {
         }
         let Some(flow) = self.flows.get(slot) else { return };
         let before = flow.state();
-        let polled = self.engine.receive(&mut lower.link, packet.mac, &mut flow.sockets, packet.packet, now);
+        if segment.rst && before != State::SynSent && segment.sequence != flow.expected() {
+            return challenge(lower, flow, packet, now);
+        }
+        let to = (packet.mac, flow.path);
+        let polled = self.engine.receive(&mut lower.link, to, &mut flow.sockets, packet.packet, now);
         flow.sent = polled.sent.or(flow.sent);
+        if before == State::SynSent && flow.state() != State::Closed && segment.syn {
+            flow.read = segment.sequence.wrapping_add(1);
+        }
         if flow.state() == State::Closed && before != State::Closed {
             // In LAST-ACK this is how it should end.
-            if before != State::LastAck || rst {
+            if before != State::LastAck || segment.rst {
                 flow.error.get_or_insert(StreamError::Reset);
             }
         }
@@ -173,72 +216,79 @@ impl Tcp {
     fn remind<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
-        ended: TimeWait,
+        place: u32,
         segment: &Segment<'_>,
         packet: &PacketIn<'_>,
         now: Instant,
     ) {
+        let Some(ended) = self.time_wait.at(place).copied() else { return };
         let expected = ended.last.acknowledgement;
         if segment.rst {
             if segment.sequence == expected {
-                self.time_wait.remove(&segment.key);
+                self.time_wait.remove(&mut self.table, place);
             }
         } else if segment.syn
             && segment.acknowledgement.is_none()
             && is_after(segment.sequence, expected.wrapping_sub(1))
         {
             // A new connection from the same port, with numbers that the old one can't have.
-            self.time_wait.remove(&segment.key);
+            self.time_wait.remove(&mut self.table, place);
             self.begin(lower, segment, packet, now);
         } else if segment.syn || segment.fin || segment.length > 0 {
-            let reply = acknowledgement(segment.key, packet.to, ended.last.sequence, expected);
-            lower.link.reply(packet.mac, EtherType::Ipv4, reply.len(), |bytes| bytes.copy_from_slice(&reply));
+            acknowledge(lower, packet.mac, segment.key, ended.last, expected);
         }
     }
 
-    /// Makes a connection, if there is room and memory for one.
-    fn open(&mut self, key: Key, owner: Owner) -> Option<u32> {
-        if self.flows.len() >= self.most {
+    /// Makes a connection, if there is room and memory for one: also in all lists in which it
+    /// may stand later.
+    fn open(&mut self, key: Key, path: Path, owner: Owner) -> Option<u32> {
+        let count = self.flows.len() + 1;
+        if count > self.most {
             return None;
         }
+        reserve(&mut self.dirty, count)?;
+        reserve(&mut self.waiting, count)?;
+        let timers = 2 * count + SWEEP + 1;
+        self.timers.try_reserve(timers.saturating_sub(self.timers.len())).ok()?;
         let (size, cost) = self.budget.take()?;
-        let Some(sockets) = engine::socket(size, size) else {
+        let sockets = engine::socket(size, size);
+        let slot = sockets.and_then(|sockets| self.flows.insert(Flow::new(key, path, sockets, owner, cost)));
+        let Some(slot) = slot else {
             self.budget.give_back(cost);
             return None;
         };
-        let slot = self.flows.insert(Flow::new(key, sockets, owner, cost));
-        self.table.insert(key, slot);
+        if !self.table.insert(&key, Place::Flow(slot)) {
+            self.free(slot);
+            return None;
+        }
         Some(slot)
     }
 
-    /// Begins a connection of ours to `to`.
+    /// Begins a connection of ours to a host's port.
     fn connect<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
-        to: core::net::SocketAddrV4,
+        peer: Address,
+        peer_port: u16,
     ) -> Result<u32, ConnectError> {
         let now = lower.now;
-        let own = lower.addressing.ok_or(ConnectError::Unreachable)?.address;
-        if to.port() == 0 || lower.hop(*to.ip(), now) == Hop::Unreachable {
+        let own = lower.source_for(peer).ok_or(ConnectError::Unreachable)?;
+        if peer_port == 0 || lower.hop(peer, now) == Hop::Unreachable {
             return Err(ConnectError::Unreachable);
         }
         let key = (0..EPHEMERAL_TRIES)
             .filter_map(|_| lower.random())
-            .map(|random| FIRST_EPHEMERAL | random as u16)
-            .map(|port| Key { peer: *to.ip(), peer_port: to.port(), port })
+            .map(|random| Key { peer, own, peer_port, port: FIRST_EPHEMERAL | random as u16 })
             .find(|key| {
-                !self.table.contains_key(key)
-                    && self.half_open.find(key).is_none()
-                    && self.time_wait.find(key).is_none()
-                    && self.listeners.iter().all(|backlog| backlog.port != key.port)
+                self.find(key).is_none() && self.listeners.iter().all(|backlog| backlog.port != key.port)
             })
             .ok_or(ConnectError::Resources)?;
-        let seed = lower.random().ok_or(ConnectError::Resources)?;
-        let slot = self.open(key, Owner::Stream).ok_or(ConnectError::Resources)?;
-        let mut interface = self.engine.seeded(seed, now);
+        let path = Path { own, mtu: lower.path_mtu(peer) as u16 };
+        let slot = self.open(key, path, Owner::Stream).ok_or(ConnectError::Resources)?;
+        let mut interface = self.engine.numbered(path, self.numbers.initial(&key, now), now);
         let flow = self.flows.get(slot).ok_or(ConnectError::Resources)?;
-        let remote = IpEndpoint::new(IpAddress::Ipv4(key.peer), key.peer_port);
-        let local = IpListenEndpoint { addr: Some(IpAddress::Ipv4(own)), port: key.port };
+        let remote = IpEndpoint::new(peer.into(), peer_port);
+        let local = IpListenEndpoint { addr: Some(own.into()), port: key.port };
         let begun = flow.socket().connect(interface.context(), remote, local);
         flow.deadline = Some(now + CONNECT);
         if begun.is_err() {
@@ -257,11 +307,17 @@ impl Tcp {
         neighbours_changed: bool,
         now: Instant,
     ) {
-        self.half_open.expire(now);
-        self.time_wait.expire(now);
+        while let Some((key, _)) = self.half_open.expire(&mut self.table, now) {
+            self.forgot_half_open(&key);
+        }
+        while self.time_wait.expire(&mut self.table, now).is_some() {}
         self.answer_late(lower, now);
         if neighbours_changed {
-            self.dirty.extend(self.waiting.drain(..));
+            self.retries = self.waiting.len();
+        }
+        for _ in 0..self.retries.min(RETRIES) {
+            self.retries -= 1;
+            self.dirty.extend(self.waiting.pop_front());
         }
         while let Some(&Reverse((deadline, slot))) = self.timers.peek() {
             if deadline > now {
@@ -307,20 +363,33 @@ impl Tcp {
             Hop::Wait => {
                 // It stays dirty: nothing else gives it a turn before the neighbour is known or
                 // given up, which is a matter of seconds.
-                self.waiting.push(slot);
+                self.waiting.push_back(slot);
                 return Ok(());
             }
             Hop::Unreachable => {
-                // Not even a RST would arrive.
-                flow.error.get_or_insert(StreamError::TimedOut);
-                self.end(slot, now);
+                flow.dirty = false;
+                match flow.state() {
+                    // Not even a RST would arrive.
+                    State::Closed => self.end(slot, now),
+                    State::SynSent => {
+                        flow.unreachable = true;
+                        flow.error.get_or_insert(StreamError::TimedOut);
+                        self.end(slot, now);
+                    }
+                    // The neighbour may only be starting anew.
+                    _ => {
+                        let end = *flow.deadline.get_or_insert(now + OUT_OF_REACH);
+                        self.schedule(slot, Some(end.min(now + REACH_AGAIN)));
+                    }
+                }
                 return Ok(());
             }
         };
         let before = flow.state();
         let mut more = true;
         for _ in 0..BURST {
-            let Some(polled) = self.engine.send(&mut lower.link, station, &mut flow.sockets, now) else {
+            let to = (station, flow.path);
+            let Some(polled) = self.engine.send(&mut lower.link, to, &mut flow.sockets, now) else {
                 more = false;
                 break;
             };
@@ -363,27 +432,32 @@ impl Tcp {
     pub fn next_deadline(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((deadline, _))| *deadline);
         let unfinished = self.unfinished.front().map(|(due, ..)| (*due).max(self.pause));
-        [timer, unfinished, self.half_open.next_deadline(), self.time_wait.next_deadline()]
+        let retries = (self.retries > 0).then_some(Instant::START);
+        [timer, unfinished, retries, self.half_open.next_deadline(), self.time_wait.next_deadline()]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Our address has changed: what was before is gone, without a word to the peers.
+    /// Our address `own` is no more, nor its connections: without a word to the peers.
     #[cfg(feature = "dhcp")]
-    pub fn change_address<F: Frames, E: Entropy>(&mut self, lower: &Lower<F, E>) {
-        self.half_open.clear();
-        self.unanswered.clear();
-        self.unfinished.clear();
-        self.time_wait.clear();
-        for slot in self.flows.slots() {
-            if let Some(flow) = self.flows.get(slot) {
-                flow.error.get_or_insert(StreamError::Reset);
+    pub fn lose_address(&mut self, own: Address, now: Instant) {
+        let is_gone = |key: &Key| key.own == own;
+        self.time_wait.remove_all(&mut self.table, is_gone);
+        let listeners = &mut self.listeners;
+        self.half_open.remove_all(&mut self.table, |key| {
+            let backlog = listeners.iter_mut().find(|backlog| backlog.port == key.port);
+            if let (true, Some(backlog)) = (is_gone(key), backlog) {
+                backlog.half_open -= 1;
             }
-            self.end(slot, lower.now);
+            is_gone(key)
+        });
+        for slot in self.flows.slots() {
+            let Some(flow) = self.flows.get(slot).filter(|flow| is_gone(&flow.key)) else { continue };
+            flow.error.get_or_insert(StreamError::Reset);
+            flow.socket().abort();
+            self.end(slot, now);
         }
-        self.time_wait.clear();
-        self.engine.set_address(lower.addressing.map(|own| own.address));
     }
 
     /// What waits on a port, if a service listens there. An appliance has few of them.
@@ -431,11 +505,11 @@ impl Tcp {
             // Wakes who waits for it.
             flow.socket().abort();
         }
-        if self.table.get(&key) == Some(&slot) {
-            self.table.remove(&key);
-        }
+        self.table.remove(&key, Place::Flow(slot));
         if let (true, Some(last)) = (in_time_wait, sent) {
-            self.time_wait.insert(key, TimeWait { last }, now);
+            while self.time_wait.make_room(&mut self.table).is_some() {}
+            // Without memory it is forgotten: stray segments of it are refused then.
+            let _ = self.time_wait.insert(&mut self.table, key, TimeWait { last }, now);
         }
         if owner == Owner::Orphan {
             self.free(slot);
@@ -445,9 +519,7 @@ impl Tcp {
     /// Forgets a connection at once.
     fn free(&mut self, slot: u32) {
         let Some(flow) = self.flows.remove(slot) else { return };
-        if self.table.get(&flow.key) == Some(&slot) {
-            self.table.remove(&flow.key);
-        }
+        self.table.remove(&flow.key, Place::Flow(slot));
         self.budget.give_back(flow.cost);
         self.full = None;
     }
@@ -472,7 +544,7 @@ impl Tcp {
     fn unlisten(&mut self, port: u16) {
         let Some(place) = self.listeners.iter().position(|backlog| backlog.port == port) else { return };
         let backlog = self.listeners.swap_remove(place);
-        self.half_open.remove_port(port);
+        self.half_open.remove_all(&mut self.table, |key| key.port == port);
         for slot in backlog.ready {
             self.abandon(slot);
         }
@@ -489,13 +561,34 @@ impl Tcp {
         self.half_open.len()
     }
 
+    /// Tells what cost an idle connection has: in smoltcp's and in our own structures.
+    pub fn sizes() -> [usize; 3] {
+        use core::mem::size_of;
+        [
+            size_of::<Flow>(),
+            size_of::<smoltcp::socket::tcp::Socket<'static>>(),
+            size_of::<smoltcp::iface::SocketSet<'static>>(),
+        ]
+    }
+
+    /// Connections of any kind.
+    pub fn table_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Our next sequence number of the connection with a peer's port.
+    pub fn numbers_of(&self, peer: Address, port: u16) -> u32 {
+        let flow = self.flows.all().find(|flow| (flow.key.peer, flow.key.peer_port) == (peer, port));
+        flow.and_then(|flow| flow.sent).expect("a connection that sent something").next
+    }
+
     pub fn time_wait_count(&self) -> usize {
         self.time_wait.len()
     }
 
     /// Nothing of any connection is left, but what TIME-WAIT remembers.
     pub fn assert_clean(&self) {
-        assert_eq!((self.flows.len(), self.table.len()), (0, 0));
+        assert_eq!((self.flows.len(), self.table.len()), (0, self.half_open.len() + self.time_wait.len()));
         assert!(self.timers.len() <= 2 * self.most.min(2000) + SWEEP + 1);
         assert_eq!((self.budget.used(), self.waiting.len()), (0, 0));
         assert!(self.listeners.iter().all(|backlog| backlog.ready.is_empty()));
@@ -510,13 +603,24 @@ const fn is_closing(state: State) -> bool {
     matches!(state, State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck | State::TimeWait)
 }
 
-fn begin_listening(socket: &mut tcp::Socket<'static>, port: u16) {
-    socket.abort();
-    // A closed socket listens to any port but 0, and no segment to port 0 gets here.
-    let _ = socket.listen(port);
+/// Room for `count` of them in all; `None` without memory.
+fn reserve(list: &mut VecDeque<u32>, count: usize) -> Option<()> {
+    list.try_reserve(count.saturating_sub(list.len())).ok()
 }
 
-/// A connection's sockets of which at least the first must be had.
-fn new_sockets(receive: usize, transmit: usize) -> (SocketSet<'static>, SocketHandle) {
-    engine::socket(receive, transmit).expect("memory for one connection when the network starts")
+/// A reset that isn't exactly where it should be may be forged: whoever believes in it is asked
+/// (RFC 5961, section 3.2), once a second at most (section 7). smoltcp does so for the rest.
+fn challenge<F: Frames, E: Entropy>(
+    lower: &mut Lower<F, E>,
+    flow: &mut Flow,
+    packet: &PacketIn<'_>,
+    now: Instant,
+) {
+    lower.link.counters.challenged += 1;
+    if let Some(sent) = flow.sent
+        && flow.challenged.is_none_or(|last| now.since(last) >= Duration::from_secs(1))
+    {
+        flow.challenged = Some(now);
+        acknowledge(lower, packet.mac, flow.key, sent, flow.expected());
+    }
 }

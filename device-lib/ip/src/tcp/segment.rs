@@ -1,27 +1,42 @@
 //! A TCP segment whose header was checked, and those that we write ourselves.
 
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddr;
 
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{
-    IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpOption, TcpPacket, TcpRepr, TcpSeqNumber,
-};
+use smoltcp::phy::{Checksum, ChecksumCapabilities};
+use smoltcp::wire::{IpProtocol, TcpControl, TcpOption, TcpPacket, TcpRepr, TcpSeqNumber};
 use unik::interface::{Entropy, Frames};
 
-use crate::lower::{IPV4_HEADER, Lower, PacketIn};
+use super::engine::Sent;
+use crate::address::{Address, WORDS};
+use crate::link::Mac;
+use crate::lower::{Lower, PacketIn, emit_header};
 
-/// What tells connections apart: all of them are with our one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Bytes of a TCP header without options.
+pub(crate) const TCP_HEADER: usize = 20;
+
+/// What tells connections apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
-    pub peer: Ipv4Addr,
+    pub peer: Address,
+    pub own: Address,
     pub peer_port: u16,
     pub port: u16,
 }
 
 impl Key {
-    pub fn peer(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.peer, self.peer_port)
+    pub fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.peer.into(), self.peer_port)
+    }
+
+    /// What a keyed hash for `purpose` takes in.
+    pub fn words(&self, purpose: u32) -> [u64; 2 * WORDS + 1] {
+        let mut words = [0; 2 * WORDS + 1];
+        words[..WORDS].copy_from_slice(&self.peer.words());
+        words[WORDS..2 * WORDS].copy_from_slice(&self.own.words());
+        let ports = u32::from(self.peer_port) << 16 | u32::from(self.port);
+        words[2 * WORDS] = u64::from(purpose) << 32 | u64::from(ports);
+        words
     }
 }
 
@@ -60,7 +75,8 @@ impl<'a> Segment<'a> {
             counters.malformed += 1;
             return None;
         };
-        let key = Key { peer: packet.from, peer_port: segment.src_port(), port: segment.dst_port() };
+        let (peer, own) = (packet.from, packet.to);
+        let key = Key { peer, own, peer_port: segment.src_port(), port: segment.dst_port() };
         let flags = [segment.syn(), segment.fin(), segment.rst()];
         if key.port == 0 || key.peer_port == 0 || flags.iter().filter(|flag| **flag).count() > 1 {
             counters.malformed += 1;
@@ -113,8 +129,8 @@ impl<'a> Segment<'a> {
 }
 
 impl Syn {
-    /// The packet, as it might have come from `key` to `own`.
-    pub fn packet(&self, key: Key, own: Ipv4Addr) -> Vec<u8> {
+    /// The packet, as it might have come from the peer of `key`.
+    pub fn packet(&self, key: Key) -> Vec<u8> {
         let segment = TcpRepr {
             control: TcpControl::Syn,
             window_len: self.window,
@@ -123,13 +139,54 @@ impl Syn {
             sack_permitted: self.selective,
             ..bare(key.peer_port, key.port, self.sequence, None)
         };
-        packet(key.peer, own, &segment)
+        let header = key.peer.header();
+        let mut packet = alloc::vec![0; header + segment.buffer_len()];
+        emit_header(&mut packet, (key.peer, key.own), IpProtocol::Tcp);
+        let mut payload = TcpPacket::new_unchecked(&mut packet[header..]);
+        segment.emit(&mut payload, &key.peer.into(), &key.own.into(), &ChecksumCapabilities::ignored());
+        packet
+    }
+
+    /// Answers it with our first number, and a window of `window` bytes: to the letter what
+    /// smoltcp would say. `false` if the ring is full.
+    pub fn answer<F: Frames, E: Entropy>(
+        &self,
+        lower: &mut Lower<F, E>,
+        station: Mac,
+        key: Key,
+        sequence: u32,
+        window: usize,
+    ) -> bool {
+        let largest = lower.mtu() - key.own.header() - TCP_HEADER;
+        let segment = TcpRepr {
+            control: TcpControl::Syn,
+            window_len: u16::try_from(window).unwrap_or(u16::MAX),
+            // Our windows need no scale, but that allows the peer its own.
+            window_scale: self.window_scale.map(|_| 0),
+            max_seg_size: u16::try_from(largest).ok(),
+            sack_permitted: self.selective,
+            ..bare(key.port, key.peer_port, sequence, Some(self.sequence.wrapping_add(1)))
+        };
+        send(lower, station, key, &segment)
     }
 }
 
-/// An acknowledgement from us to `key` without data.
-pub(crate) fn acknowledgement(key: Key, own: Ipv4Addr, sequence: u32, acknowledgement: u32) -> Vec<u8> {
-    packet(own, key.peer, &bare(key.port, key.peer_port, sequence, Some(acknowledgement)))
+/// Acknowledges what was received without data, as the last segment that was `sent` would;
+/// the acknowledgement is lost if the ring is full.
+pub(crate) fn acknowledge<F: Frames, E: Entropy>(
+    lower: &mut Lower<F, E>,
+    station: Mac,
+    key: Key,
+    sent: Sent,
+    acknowledgement: u32,
+) {
+    let segment = TcpRepr {
+        window_len: sent.window,
+        ..bare(key.port, key.peer_port, sent.next, Some(acknowledgement))
+    };
+    if !send(lower, station, key, &segment) {
+        lower.link.counters.replies_dropped += 1;
+    }
 }
 
 fn bare(src_port: u16, dst_port: u16, sequence: u32, acknowledgement: Option<u32>) -> TcpRepr<'static> {
@@ -149,20 +206,19 @@ fn bare(src_port: u16, dst_port: u16, sequence: u32, acknowledgement: Option<u32
     }
 }
 
-fn packet(from: Ipv4Addr, to: Ipv4Addr, segment: &TcpRepr<'_>) -> Vec<u8> {
-    let checksums = ChecksumCapabilities::default();
-    let header = Ipv4Repr {
-        src_addr: from,
-        dst_addr: to,
-        next_header: IpProtocol::Tcp,
-        payload_len: segment.buffer_len(),
-        hop_limit: 64,
-    };
-    let mut packet = alloc::vec![0; IPV4_HEADER + segment.buffer_len()];
-    header.emit(&mut Ipv4Packet::new_unchecked(&mut packet[..]), &checksums);
-    let mut payload = TcpPacket::new_unchecked(&mut packet[IPV4_HEADER..]);
-    segment.emit(&mut payload, &from.into(), &to.into(), &checksums);
-    packet
+fn send<F: Frames, E: Entropy>(
+    lower: &mut Lower<F, E>,
+    station: Mac,
+    key: Key,
+    segment: &TcpRepr<'_>,
+) -> bool {
+    let mut checksums = ChecksumCapabilities::ignored();
+    checksums.tcp = Checksum::Tx;
+    let ends = (key.own, key.peer);
+    let sent = lower.transmit(station, ends, IpProtocol::Tcp, segment.buffer_len(), |payload| {
+        segment.emit(&mut TcpPacket::new_unchecked(payload), &ends.0.into(), &ends.1.into(), &checksums);
+    });
+    sent.is_ok()
 }
 
 fn number(sequence: TcpSeqNumber) -> u32 {

@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 use core::future::poll_fn;
-use core::net::{IpAddr, SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::task::{Context, Poll};
 
 use embedded_io_async::{ErrorType, Read, Write};
@@ -12,7 +12,8 @@ use unik::interface::{ConnectError, Entropy, Frames, ListenError, StreamError, T
 use unik::start::Protocol;
 
 use super::flow::Owner;
-use super::{Backlog, Tcp};
+use super::{BACKLOG, Backlog, Tcp};
+use crate::address::Address;
 use crate::stack::{Handle, Shared};
 
 impl<F: Frames, E: Entropy> unik::interface::Tcp for Handle<F, E> {
@@ -27,17 +28,21 @@ impl<F: Frames, E: Entropy> unik::interface::Tcp for Handle<F, E> {
         if stack.tcp.backlog(port).is_some() {
             return Err(ListenError::InUse);
         }
-        stack.tcp.listeners.push(Backlog { port, ready: VecDeque::new(), waker: None });
+        let mut ready = VecDeque::new();
+        let listeners = &mut stack.tcp.listeners;
+        if ready.try_reserve_exact(BACKLOG).is_err() || listeners.try_reserve(1).is_err() {
+            return Err(ListenError::Resources);
+        }
+        listeners.push(Backlog { port, ready, waker: None, half_open: 0 });
         Ok(Listener { shared: self.shared().clone(), port })
     }
 
     async fn connect(&self, to: SocketAddr) -> Result<Stream<F, E>, ConnectError> {
-        let IpAddr::V4(address) = to.ip().to_canonical() else { return Err(ConnectError::Unreachable) };
-        let to = SocketAddrV4::new(address, to.port());
+        let address = Address::new(to.ip()).ok_or(ConnectError::Unreachable)?;
         let stream = {
             let mut stack = self.shared().borrow_mut();
             let stack = &mut *stack;
-            let slot = stack.tcp.connect(&mut stack.lower, to)?;
+            let slot = stack.tcp.connect(&mut stack.lower, address, to.port())?;
             stack.wake_driver();
             Stream { shared: self.shared().clone(), slot, peer: to }
         };
@@ -101,7 +106,7 @@ pub struct Stream<F: Frames, E: Entropy> {
     shared: Shared<F, E>,
     /// Its place, which is its own until it is dropped.
     slot: u32,
-    peer: SocketAddrV4,
+    peer: SocketAddr,
 }
 
 impl<F: Frames, E: Entropy> Stream<F, E> {
@@ -120,6 +125,7 @@ impl<F: Frames, E: Entropy> Stream<F, E> {
             return Poll::Ready(Err(ConnectError::Resources));
         };
         match (flow.state(), flow.error) {
+            _ if flow.unreachable => Poll::Ready(Err(ConnectError::Unreachable)),
             (State::SynSent | State::SynReceived, None) => {
                 flow.socket().register_send_waker(cx.waker());
                 Poll::Pending
@@ -153,6 +159,7 @@ impl<F: Frames, E: Entropy> Stream<F, E> {
                 Poll::Pending
             }
             Ok(length) => {
+                flow.read = flow.read.wrapping_add(length as u32);
                 // The window may have opened.
                 stack.tcp.mark(self.slot);
                 stack.wake_driver();
@@ -222,7 +229,7 @@ impl<F: Frames, E: Entropy> Write for Stream<F, E> {
 
 impl<F: Frames, E: Entropy> TcpStream for Stream<F, E> {
     fn peer(&self) -> SocketAddr {
-        self.peer.into()
+        self.peer
     }
 
     async fn close(&mut self) -> Result<(), StreamError> {
