@@ -31,6 +31,9 @@ pub(crate) struct Fragment<'a> {
     pub offset: usize,
     /// It isn't the last.
     pub more: bool,
+    /// What comes after the header of a whole IPv6 packet.
+    #[cfg(feature = "ipv6")]
+    pub next: Option<u8>,
     /// The header of the packet that it came in, without what says that it is a piece.
     pub head: &'a [u8],
     pub data: &'a [u8],
@@ -158,6 +161,10 @@ impl Packet {
                 return false;
             }
             self.head.extend_from_slice(fragment.head);
+            #[cfg(feature = "ipv6")]
+            if let (Some(next), Some(field)) = (fragment.next, self.head.get_mut(6)) {
+                *field = next;
+            }
         }
         self.data.resize(self.data.len() + grows, 0);
         self.data[start..start + length].copy_from_slice(fragment.data);
@@ -189,7 +196,7 @@ impl Packet {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "ipv6"))]
 mod tests {
     use super::*;
     use core::net::Ipv4Addr;
@@ -199,7 +206,7 @@ mod tests {
 
     fn piece(id: u32, offset: usize, data: &[u8], more: bool) -> Fragment<'_> {
         let (from, to) = (Ipv4Addr::new(10, 0, 0, 7).into(), Ipv4Addr::new(10, 0, 0, 2).into());
-        Fragment { from, to, id, protocol: 17, offset, more, head: &HEAD, data }
+        Fragment { from, to, id, protocol: 17, offset, more, next: None, head: &HEAD, data }
     }
 
     fn add(fragments: &mut Fragments, fragment: &Fragment<'_>) -> (Piece, Vec<u8>) {

@@ -82,6 +82,10 @@ impl Icmp {
             lower.link.counters.replies_dropped += 1;
             return;
         }
+        #[cfg(feature = "ipv6")]
+        if let crate::address::Address::V6(_) = packet.from {
+            return lower.port_unreachable_v6(packet);
+        }
         // The header and eight bytes of what it is about; more of them help nobody.
         let quoted = packet.packet.len().min(packet.packet.len() - packet.payload.len() + 8);
         debug_assert!(quoted >= IPV4_HEADER);

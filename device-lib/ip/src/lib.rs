@@ -79,6 +79,8 @@ mod testing;
 mod tests;
 #[cfg(feature = "udp")]
 mod udp;
+#[cfg(feature = "ipv6")]
+mod v6;
 
 pub use counters::Counters;
 pub use stack::Handle;

@@ -20,6 +20,8 @@ pub(crate) const HEADER: usize = 14;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EtherType {
     Ipv4,
+    #[cfg(feature = "ipv6")]
+    Ipv6,
     Arp,
 }
 
@@ -27,6 +29,8 @@ impl EtherType {
     const fn number(self) -> u16 {
         match self {
             EtherType::Ipv4 => 0x0800,
+            #[cfg(feature = "ipv6")]
+            EtherType::Ipv6 => 0x86dd,
             EtherType::Arp => 0x0806,
         }
     }
@@ -82,7 +86,9 @@ impl<F: Frames> Link<F> {
         };
         let [t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5, high, low] = *header;
         let (to, from) = ([t0, t1, t2, t3, t4, t5], [f0, f1, f2, f3, f4, f5]);
-        if to != self.mac && to != BROADCAST {
+        // Of groups the packet's address tells whether we are in it (RFC 2464, section 7).
+        let is_ipv6_group = cfg!(feature = "ipv6") && to[..2] == [0x33, 0x33];
+        if to != self.mac && to != BROADCAST && !is_ipv6_group {
             self.counters.not_ours += 1;
             return None;
         }
@@ -92,6 +98,8 @@ impl<F: Frames> Link<F> {
         }
         let kind = match u16::from_be_bytes([high, low]) {
             0x0800 => EtherType::Ipv4,
+            #[cfg(feature = "ipv6")]
+            0x86dd => EtherType::Ipv6,
             0x0806 => EtherType::Arp,
             _ => {
                 self.counters.protocol += 1;

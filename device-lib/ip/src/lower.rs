@@ -9,12 +9,17 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr};
 use unik::interface::{Entropy, EntropyError, Frames, FullRing};
 use unik::time::Instant;
 
+use crate::Options;
 use crate::address::Address;
-use crate::fragments::{Fragment, Fragments, Piece};
+use crate::fragments::Fragment;
+#[cfg(feature = "fragments")]
+use crate::fragments::{Fragments, Piece};
 use crate::hash::Secret;
 use crate::link::{BROADCAST, FrameIn, Link, Mac};
 use crate::neighbours::{Answer, Arp, Neighbours};
 use crate::paths::Paths;
+#[cfg(feature = "ipv6")]
+use crate::v6::V6;
 
 /// Bytes of an IPv4 header without options.
 pub(crate) const IPV4_HEADER: usize = 20;
@@ -96,7 +101,10 @@ pub(crate) struct Lower<F, E> {
     pub neighbours: Neighbours,
     pub addressing: Option<Addressing>,
     /// Packets that come in pieces.
+    #[cfg(feature = "fragments")]
     fragments: Fragments,
+    #[cfg(feature = "ipv6")]
+    pub v6: V6,
     /// Where less than the link's packets get through.
     pub paths: Paths,
     /// When the network last had its turn: "now" for what is done between turns.
@@ -112,14 +120,24 @@ pub(crate) struct Lower<F, E> {
 impl<F: Frames, E: Entropy> Lower<F, E> {
     /// # Errors
     /// [`EntropyError`]: without it, whoever sends packets could choose what they collide with.
-    pub fn new(frames: F, entropy: E, addressing: Option<Addressing>) -> Result<Self, EntropyError> {
+    pub fn new(
+        frames: F,
+        entropy: E,
+        options: &Options,
+        addressing: Option<Addressing>,
+    ) -> Result<Self, EntropyError> {
         let neighbours = Neighbours::new(secret(&entropy)?);
+        #[cfg(feature = "ipv6")]
+        let v6 = V6::new(options.ipv6.as_ref(), frames.mac(), frames.mtu());
         Ok(Lower {
             link: Link::new(frames),
             entropy,
             neighbours,
             addressing,
+            #[cfg(feature = "fragments")]
             fragments: Fragments::default(),
+            #[cfg(feature = "ipv6")]
+            v6,
             paths: Paths::default(),
             now: Instant::START,
             neighbours_changed: false,
@@ -133,9 +151,19 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         self.link.frames.mtu().min(usize::from(u16::MAX))
     }
 
+    /// The largest packet of the family of `address` that the link carries.
+    pub fn mtu_for(&self, address: Address) -> usize {
+        match address {
+            Address::V4(_) => self.mtu(),
+            #[cfg(feature = "ipv6")]
+            Address::V6(_) => self.mtu().min(self.v6.mtu()),
+        }
+    }
+
     /// The largest packet that gets through to `to`, header included.
     pub fn path_mtu(&self, to: Address) -> usize {
-        self.paths.find(to, self.now).map_or(self.mtu(), |mtu| self.mtu().min(mtu))
+        let mtu = self.mtu_for(to);
+        self.paths.find(to, self.now).map_or(mtu, |path| mtu.min(path))
     }
 
     /// A random number that nobody can guess, if the source works.
@@ -149,6 +177,8 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
     pub fn source_for(&self, to: Address) -> Option<Address> {
         match to {
             Address::V4(_) => self.addressing.map(|own| own.address.into()),
+            #[cfg(feature = "ipv6")]
+            Address::V6(to) => self.v6.source_for(to, self.now).map(Address::V6),
         }
     }
 
@@ -194,29 +224,35 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
                 protocol: protocol.into(),
                 offset: usize::from(header.frag_offset()),
                 more: header.more_frags(),
+                #[cfg(feature = "ipv6")]
+                next: None,
                 head: &packet[..head],
                 data: &packet[head..],
             };
-            match self.fragments.add(&fragment, whole, self.now) {
-                Piece::Whole => {
-                    // The header is that of its first piece.
-                    let length = whole.len() as u16;
-                    let mut header = Ipv4Packet::new_unchecked(&mut whole[..]);
-                    header.set_total_len(length);
-                    header.clear_flags();
-                    header.set_frag_offset(0);
-                    header.fill_checksum();
-                    packet = whole;
-                }
-                Piece::Waits => return None,
-                Piece::Dropped => {
-                    counters.fragment += 1;
-                    return None;
-                }
-            }
+            self.add_fragment(Some(fragment), whole)?;
+            // The header is that of its first piece.
+            let length = whole.len() as u16;
+            let mut header = Ipv4Packet::new_unchecked(&mut whole[..]);
+            header.set_total_len(length);
+            header.clear_flags();
+            header.set_frag_offset(0);
+            header.fill_checksum();
+            packet = whole;
         }
         let head = usize::from(packet[0] & 15) * 4;
         Some(PacketIn { mac, from, to, to_us, protocol, packet, payload: &packet[head..] })
+    }
+
+    /// Adds a piece to its packet; `None` if that isn't complete with it. Counts what it drops.
+    pub fn add_fragment(&mut self, fragment: Option<Fragment<'_>>, whole: &mut Vec<u8>) -> Option<()> {
+        #[cfg(feature = "fragments")]
+        match fragment.map(|fragment| self.fragments.add(&fragment, whole, self.now)) {
+            Some(Piece::Whole) => return Some(()),
+            Some(Piece::Waits) => return None,
+            Some(Piece::Dropped) | None => {}
+        }
+        self.link.counters.fragment += 1;
+        None
     }
 
     /// Answers and learns from an ARP packet.
@@ -249,6 +285,8 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
                 let own = self.addressing.filter(|own| own.is_peer(to))?;
                 own.next(to).map(Address::V4)
             }
+            #[cfg(feature = "ipv6")]
+            Address::V6(to) => self.v6.next_hop(to).map(Address::V6),
         }
     }
 
@@ -258,6 +296,12 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             && self.addressing.is_some_and(|own| own.is_broadcast(to))
         {
             return Hop::To(BROADCAST);
+        }
+        #[cfg(feature = "ipv6")]
+        if let Address::V6(group) = to
+            && group.is_multicast()
+        {
+            return Hop::To(crate::v6::station_of(group));
         }
         match self.next(to).map(|next| self.neighbours.lookup(next, now)) {
             Some(Answer::Known(mac)) => Hop::To(mac),
@@ -303,21 +347,39 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
 
     /// Sends the requests for neighbours that are due, and gives up what is too old.
     pub fn poll(&mut self, now: Instant) {
-        if let Some(own) = self.addressing {
-            let link = &mut self.link;
-            self.neighbours_changed |= self.neighbours.poll(now, |address, _| match address {
-                Address::V4(target) => {
+        #[cfg(feature = "ipv6")]
+        self.poll_v6(now);
+        let (own, link) = (self.addressing, &mut self.link);
+        #[cfg(feature = "ipv6")]
+        let v6 = &self.v6;
+        self.neighbours_changed |= self.neighbours.poll(now, |address, _known| match address {
+            Address::V4(target) => {
+                if let Some(own) = own {
                     let (sender_mac, sender) = (link.mac, own.address);
                     Arp { is_request: true, sender_mac, sender, target }.send(link, BROADCAST);
                 }
-            });
-        }
+            }
+            #[cfg(feature = "ipv6")]
+            Address::V6(target) => {
+                if let Some(from) = v6.source_for(target, now) {
+                    crate::v6::ask(link, from, target, _known);
+                }
+            }
+        });
+        #[cfg(feature = "fragments")]
         self.fragments.expire(now);
     }
 
     /// When [`poll`](Self::poll) has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.neighbours.next_deadline(), self.fragments.next_deadline()].into_iter().flatten().min()
+        let deadlines = [
+            self.neighbours.next_deadline(),
+            #[cfg(feature = "fragments")]
+            self.fragments.next_deadline(),
+            #[cfg(feature = "ipv6")]
+            self.v6.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Wakes those for whom something may have changed.
@@ -350,11 +412,17 @@ pub(crate) fn emit_header(packet: &mut [u8], ends: (Address, Address), protocol:
                 Ipv4Repr { src_addr, dst_addr, next_header: protocol, payload_len, hop_limit: HOP_LIMIT };
             header.emit(&mut Ipv4Packet::new_unchecked(packet), &ChecksumCapabilities::default());
         }
+        #[cfg(feature = "ipv6")]
+        (Address::V6(from), Address::V6(to)) => {
+            crate::v6::emit_header(packet, (from, to), protocol.into(), HOP_LIMIT);
+        }
+        #[cfg(feature = "ipv6")]
+        _ => debug_assert!(false, "packets go between addresses of one family"),
     }
 }
 
 /// Adds `waker` to `waiters`, once.
-#[cfg(any(feature = "udp", feature = "dhcp"))]
+#[cfg(any(feature = "udp", feature = "dhcp", feature = "ipv6"))]
 pub(crate) fn wait(waiters: &mut Vec<Waker>, waker: &Waker) {
     if !waiters.iter().any(|other| other.will_wake(waker)) {
         waiters.push(waker.clone());

@@ -29,6 +29,7 @@ const STATION: [u8; 6] = [2, 0, 0, 0, 0, 7];
 
 static OPTIONS: Options = Options {
     ipv4: Ipv4::Static { address: (OURS, 24), gateway: Some(Ipv4Addr::new(10, 0, 0, 1)) },
+    ipv6: None,
     hostname: None,
     max_connections: 1000,
     tcp_buffer: 16384,

@@ -85,7 +85,7 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         frames: F,
         entropy: E,
     ) -> Result<Self, EntropyError> {
-        let lower = Lower::new(frames, entropy, addressing)?;
+        let lower = Lower::new(frames, entropy, options, addressing)?;
         Ok(Stack {
             instance,
             listens,
@@ -142,7 +142,12 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             return;
         }
         let mut whole = Vec::new();
-        let Some(packet) = self.lower.parse(&frame, &mut whole) else { return };
+        let packet = match frame.kind {
+            #[cfg(feature = "ipv6")]
+            EtherType::Ipv6 => self.lower.parse_v6(&frame, &mut whole),
+            _ => self.lower.parse(&frame, &mut whole),
+        };
+        let Some(packet) = packet else { return };
         match packet.protocol {
             #[cfg(feature = "tcp")]
             IpProtocol::Tcp if packet.to_us => self.tcp.receive(&mut self.lower, &packet, now),
@@ -151,6 +156,12 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             #[cfg(feature = "icmp")]
             IpProtocol::Icmp => {
                 if let Some(report) = self.icmp.receive(&mut self.lower, &packet) {
+                    self.receive_report(&report, now);
+                }
+            }
+            #[cfg(all(feature = "ipv6", feature = "icmp"))]
+            IpProtocol::Icmpv6 => {
+                if let Some(report) = self.lower.receive_icmp_v6(&packet, now) {
                     self.receive_report(&report, now);
                 }
             }
@@ -192,7 +203,7 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             self.apply(event);
             return;
         }
-        if self.lower.addressing.is_none() {
+        if self.lower.source_for(packet.from).is_none() {
             self.lower.link.counters.not_ours += 1;
             return;
         }
@@ -214,6 +225,10 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         #[cfg(feature = "dhcp")]
         self.run_dhcp(now);
         self.lower.poll(now);
+        #[cfg(all(feature = "ipv6", feature = "tcp"))]
+        while let Some(address) = self.lower.v6.lost.pop() {
+            self.tcp.lose_address(address.into(), now);
+        }
         let changed = core::mem::take(&mut self.lower.neighbours_changed);
         #[cfg(feature = "tcp")]
         self.tcp.send(&mut self.lower, changed, now);

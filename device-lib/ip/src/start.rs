@@ -43,10 +43,42 @@ pub async fn start<F: Frames, E: Entropy>(
     if addressing.is_none() {
         wait_for_address(cx, &shared).await;
     }
+    #[cfg(feature = "ipv6")]
+    if options.ipv6.is_some() {
+        wait_for_ipv6(cx, &shared).await;
+    }
     if let Some(own) = shared.borrow().lower.addressing {
         announce(own.address);
     }
+    #[cfg(feature = "ipv6")]
+    if let Some(own) = shared.borrow().lower.v6.global() {
+        announce(own);
+    }
     Ok(Handle::new(shared))
+}
+
+/// Waits until an IPv6 address has passed its trial, and a router has named one before, but not
+/// for ever.
+#[cfg(feature = "ipv6")]
+async fn wait_for_ipv6<F: Frames, E: Entropy>(cx: &Context, shared: &crate::stack::Shared<F, E>) {
+    use core::future::poll_fn;
+    use core::task::Poll;
+    use unik::time::{Duration, timeout};
+
+    /// Two trials of a second, and a router that takes its time.
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    let ready = poll_fn(|cx| {
+        let mut stack = shared.borrow_mut();
+        if stack.lower.v6.is_ready() {
+            return Poll::Ready(());
+        }
+        crate::lower::wait(&mut stack.lower.waiting_for_change, cx.waker());
+        Poll::Pending
+    });
+    if timeout(LONGEST, ready).await.is_err() {
+        log::warn!("{}: no IPv6 address within 5 s; going on without one", cx.instance());
+    }
 }
 
 /// Waits until a DHCP server has given an address, but not for ever.

@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::format;
 
 use embedded_io_async::{Read, Write};
@@ -21,13 +21,16 @@ use unik::time::{Duration, Instant};
 use crate::lower::Addressing;
 use crate::stack::{Handle, Shared, Stack};
 use crate::testing::{Counter, Wire};
-use crate::{Ipv4, Options, dhcp};
+use crate::{Ipv4, Ipv6, Options, dhcp};
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const THEIRS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+const OURS_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+const THEIRS_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7);
 
 static OPTIONS: Options = Options {
     ipv4: Ipv4::Static { address: (OURS, 24), gateway: None },
+    ipv6: Some(Ipv6::Static { address: (OURS_6, 64), gateway: None }),
     hostname: Some("test"),
     max_connections: 1100,
     tcp_buffer: 16384,
@@ -107,6 +110,7 @@ impl World {
         let mut client = Interface::new(config, &mut port, SmolInstant::from_secs(1));
         client.update_ip_addrs(|list| {
             list.push(IpCidr::Ipv4(Ipv4Cidr::new(THEIRS, 24))).unwrap();
+            list.push(IpCidr::new(THEIRS_6.into(), 64)).unwrap();
         });
         let net = Handle::new(shared.clone());
         let now = Instant::START + Duration::from_secs(1);
@@ -152,10 +156,14 @@ impl World {
     }
 
     pub(crate) fn connect(&mut self, port: u16) -> SocketHandle {
+        self.connect_to((OURS, port))
+    }
+
+    fn connect_to(&mut self, to: impl Into<smoltcp::wire::IpEndpoint>) -> SocketHandle {
         let buffer = || tcp::SocketBuffer::new(vec![0; 4096]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
         self.next_port = if self.next_port == 65535 { 1024 } else { self.next_port + 1 };
-        socket.connect(self.client.context(), (OURS, port), self.next_port).unwrap();
+        socket.connect(self.client.context(), to, self.next_port).unwrap();
         self.sockets.add(socket)
     }
 
@@ -226,6 +234,62 @@ fn bytes_come_back_as_they_were_sent() {
         world.socket(handle).close();
         world.until("closed", |world| world.flows() == 0).await;
         world.assert_clean();
+    });
+}
+
+#[test]
+fn both_families_at_once() {
+    block_on(async {
+        let mut world = World::new();
+        spawn_echo(&world);
+        // Our address is on trial for a second.
+        world.now += Duration::from_secs(1);
+        world.steps(3).await;
+        world.now += Duration::from_secs(1);
+        world.steps(3).await;
+        let handles = [world.connect_to((OURS, 80)), world.connect_to((OURS_6, 80))];
+        let data: Vec<u8> = (0..100_000u32).map(|number| ((number * 7) >> 3) as u8).collect();
+        for handle in handles {
+            world.until("connected", |world| world.socket(handle).may_send()).await;
+            let (mut sent, mut back) = (0, Vec::new());
+            world
+                .until("all came back", |world| {
+                    let socket = world.socket(handle);
+                    sent += socket.send_slice(&data[sent..]).unwrap();
+                    if socket.can_recv() {
+                        socket.recv(|bytes| (bytes.len(), back.extend_from_slice(bytes))).unwrap();
+                    }
+                    back.len() == data.len()
+                })
+                .await;
+            assert!(back == data);
+            world.socket(handle).close();
+        }
+        world.until("closed", |world| world.flows() == 0).await;
+        // A datagram there and back, and a connection of our own.
+        let mut socket = world.net.bind(7).unwrap();
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 4096]);
+        let mut client = udp::Socket::new(buffer(), buffer());
+        client.bind(4000).unwrap();
+        let client = world.sockets.add(client);
+        world.sockets.get_mut::<udp::Socket>(client).send_slice(b"six", (OURS_6, 7)).unwrap();
+        let mut server =
+            tcp::Socket::new(tcp::SocketBuffer::new(vec![0; 99]), tcp::SocketBuffer::new(vec![0; 99]));
+        server.listen(99).unwrap();
+        world.sockets.add(server);
+        let (net, done) = (world.net.clone(), Rc::new(RefCell::new(false)));
+        let flag = done.clone();
+        spawn_background("six", async move {
+            let mut buffer = [0; 10];
+            let (length, from) = socket.receive(&mut buffer).await;
+            assert_eq!(from, SocketAddr::new(THEIRS_6.into(), 4000));
+            socket.send(&buffer[..length], from).await.unwrap();
+            let stream = net.connect(SocketAddr::new(THEIRS_6.into(), 99)).await.unwrap();
+            assert_eq!(stream.peer(), SocketAddr::new(THEIRS_6.into(), 99));
+            *flag.borrow_mut() = true;
+        });
+        world.until("echo", |world| world.sockets.get_mut::<udp::Socket>(client).can_recv()).await;
+        world.until("connected", |_| *done.borrow()).await;
     });
 }
 

@@ -440,7 +440,7 @@ impl Tcp {
     }
 
     /// Our address `own` is no more, nor its connections: without a word to the peers.
-    #[cfg(feature = "dhcp")]
+    #[cfg(any(feature = "dhcp", feature = "ipv6"))]
     pub fn lose_address(&mut self, own: Address, now: Instant) {
         let is_gone = |key: &Key| key.own == own;
         self.time_wait.remove_all(&mut self.table, is_gone);

@@ -157,7 +157,7 @@ impl Syn {
         sequence: u32,
         window: usize,
     ) -> bool {
-        let largest = lower.mtu() - key.own.header() - TCP_HEADER;
+        let largest = lower.mtu_for(key.own) - key.own.header() - TCP_HEADER;
         let segment = TcpRepr {
             control: TcpControl::Syn,
             window_len: u16::try_from(window).unwrap_or(u16::MAX),
