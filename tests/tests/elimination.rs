@@ -1,6 +1,6 @@
 //! What the plan doesn't hold isn't in the image.
 
-use unik_tests::{build, example, twin, unikgen_command};
+use unik_tests::{build, example, root, twin, unikgen_command};
 
 /// Words that only a driver or protocol brings into an image: names in symbols of the
 /// unstripped twin, and strings.
@@ -32,6 +32,16 @@ fn web_holds_no_dhcp_client_and_no_udp_but_others_do() {
 }
 
 #[test]
+fn only_who_asks_for_ipv6_holds_it() {
+    let (web, six) = (contents("web"), contents_of(&root().join("tests/fixtures/six/six.unik")));
+    // Our part, what smoltcp has for it, and addresses from routers.
+    for word in ["unik_ip::v6", "ipv6.rs", "slaac.rs", "fragments.rs"] {
+        assert!(!web.contains(word), "web holds `{word}`");
+        assert!(six.contains(word), "no image holds `{word}`: this test would prove nothing");
+    }
+}
+
+#[test]
 fn the_generated_crate_depends_on_nothing_else() {
     let text = |name: &str| {
         let output = unikgen_command()
@@ -49,7 +59,11 @@ fn the_generated_crate_depends_on_nothing_else() {
 
 /// The image and its unstripped twin as lower-case text, names demangled enough to search.
 fn contents(name: &str) -> String {
-    let image = build(&example(name), &[]);
+    contents_of(&example(name))
+}
+
+fn contents_of(file: &std::path::Path) -> String {
+    let image = build(file, &[]);
     let twin = twin(&image);
     let mut bytes = std::fs::read(&image).expect("the image is there");
     bytes.extend(std::fs::read(&twin).unwrap_or_else(|error| panic!("{}: {error}", twin.display())));

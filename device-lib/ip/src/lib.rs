@@ -7,7 +7,7 @@
 //!    ┌───┴────────────┐
 //!   tcp    udp  icmp  dhcp      each a cargo feature, chosen by the plan
 //!    └───┬────────────┘
-//!      Lower                    IPv4, our address, neighbours (ARP)
+//!      Lower                    addresses, neighbours, pieces, paths; `v6` where it is asked for
 //!      Link                     Ethernet on `Frames`
 //! ```
 //!
@@ -16,25 +16,22 @@
 //!
 //! # TCP
 //! smoltcp's TCP, with one socket set for each connection: a segment finds its connection
-//! in a table, so that its cost doesn't grow with their number. In front of it stand
+//! by a keyed hash, so that its cost doesn't grow with their number. In front of it stand
 //!
-//! - the half-open connections, a few dozen bytes each, in a bounded table from which the
-//!   oldest is dropped for a new one: buffers are only taken when a handshake is complete;
+//! - the half-open connections, about a hundred bytes each, in a bounded list, and SYN cookies when
+//!   that is full: buffers are only taken when a handshake is complete;
 //! - the connections in TIME-WAIT, likewise small and bounded;
-//! - sequence numbers from `Entropy`, fresh for every connection.
+//! - sequence numbers by RFC 6528, resets by RFC 5961, ICMP errors and path MTU.
 //!
 //! Every state ends: handshakes after 30 s, silent peers after 120 s (with keep-alive probes
 //! after 60 s), a closed connection whose peer doesn't close after 60 s.
 //!
 //! # Bounds
-//! Connections: the options `max-connections` and `tcp-memory`. Half-open: 4,096. TIME-WAIT:
-//! 4,096. Not accepted yet: 1,024 a port. Neighbours: 1,024. Datagrams: `udp-buffer` a port.
-//! ICMP errors: 100 a second.
+//! Connections: the options `max-connections` and `tcp-memory`. Half-open: 4,096, of one port
+//! 3,072. TIME-WAIT: 4,096. Not accepted yet: 1,024 a port. Neighbours: 4,096. Datagrams:
+//! `udp-buffer` a port. Packets in pieces: 16, 256 KiB. ICMP errors: 100 a second.
 //!
-//! # Left out
-//! IPv6, fragments in both directions, IP options (skipped over), path MTU discovery, ICMP
-//! errors to their connection, address conflict detection, windows above 60 KiB, SYN
-//! cookies, a DNS client.
+//! The book's page "The network" says more, and what is left out.
 #![no_std]
 #![forbid(unsafe_code)]
 // With fewer parts, some of what they share is used by none of them.

@@ -120,6 +120,7 @@ pub(crate) struct Lower<F, E> {
 impl<F: Frames, E: Entropy> Lower<F, E> {
     /// # Errors
     /// [`EntropyError`]: without it, whoever sends packets could choose what they collide with.
+    #[cfg_attr(not(feature = "ipv6"), allow(unused_variables, reason = "of IPv6 there are options"))]
     pub fn new(
         frames: F,
         entropy: E,
@@ -247,7 +248,11 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
     pub fn add_fragment(&mut self, fragment: Option<Fragment<'_>>, whole: &mut Vec<u8>) -> Option<()> {
         #[cfg(feature = "fragments")]
         match fragment.map(|fragment| self.fragments.add(&fragment, whole, self.now)) {
-            Some(Piece::Whole) => return Some(()),
+            Some(Piece::Whole) => {
+                // What the device may have verified was a piece.
+                self.link.verified = false;
+                return Some(());
+            }
             Some(Piece::Waits) => return None,
             Some(Piece::Dropped) | None => {}
         }

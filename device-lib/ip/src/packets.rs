@@ -27,7 +27,7 @@ const THEIRS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
 const OUR_STATION: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const STATION: [u8; 6] = [2, 0, 0, 0, 0, 7];
 
-static OPTIONS: Options = Options {
+const OPTIONS: Options = Options {
     ipv4: Ipv4::Static { address: (OURS, 24), gateway: Some(Ipv4Addr::new(10, 0, 0, 1)) },
     ipv6: None,
     hostname: None,
@@ -138,7 +138,8 @@ fn frame(from: Ipv4Addr, next_header: IpProtocol, payload: &[u8]) -> Vec<u8> {
 
 impl Net {
     fn new() -> Net {
-        Net::with(&OPTIONS)
+        static USUAL: Options = OPTIONS;
+        Net::with(&USUAL)
     }
 
     fn with(options: &'static Options) -> Net {
@@ -718,6 +719,47 @@ fn a_neighbour_that_is_away_for_a_minute_costs_no_connection() {
         assert!(sent.iter().any(|seg| seg.data == b"hello"), "{sent:?}");
         net.say(&seg(7014, TcpControl::None, theirs, Some(ours + 5))).await;
         assert_eq!(net.flows(), 1);
+    });
+}
+
+/// `cargo test --release -p unik-ip --lib -- --ignored --nocapture segments_of_one`.
+#[test]
+#[ignore = "a measurement"]
+fn segments_of_one_connection_beside_many() {
+    static MANY: Options =
+        Options { max_connections: 20_000, tcp_memory: 1 << 30, tcp_buffer: 2048, ..OPTIONS };
+    block_on(async {
+        for count in [10u16, 100, 1000, 10_000] {
+            let mut net = Net::with(&MANY);
+            let held = accept(&net);
+            let mut numbers = vec![];
+            for port in 0..count {
+                numbers.push(net.handshake(1024 + port).await);
+            }
+            assert_eq!(held.borrow().len(), usize::from(count));
+            // Each of them is asked in turn: a keep-alive, and an answer.
+            let frames: Vec<_> = (0..20_000usize)
+                .map(|at| {
+                    let port = at.wrapping_mul(7919) % usize::from(count);
+                    let (theirs, ours) = numbers[port];
+                    let data = vec![1];
+                    Seg {
+                        data,
+                        ..seg(1024 + port as u16, TcpControl::Psh, theirs.wrapping_sub(1), Some(ours))
+                    }
+                    .frame()
+                })
+                .collect();
+            let start = std::time::Instant::now();
+            for frames in frames.chunks(200) {
+                for frame in frames {
+                    net.wire.deliver(frame.clone());
+                }
+                assert_eq!(net.turn().await.len(), 200);
+            }
+            let each = start.elapsed().as_nanos() / 20_000;
+            std::println!("{count} connections: {each} ns a segment and its answer");
+        }
     });
 }
 

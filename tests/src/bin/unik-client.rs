@@ -11,7 +11,8 @@ use unik_tests::client::{Abort, abort, connect, exchange, get};
 
 const USAGE: &str =
     "usage: unik-client sequence ADDRESS COUNT | parallel ADDRESS COUNT | abort ADDRESS ROUNDS
-       | garbage ADDRESS ROUNDS | slow ADDRESS | knock ADDRESS SECONDS | udp-echo ADDRESS COUNT | tcp-echo ADDRESS BYTES";
+       | garbage ADDRESS ROUNDS | slow ADDRESS | knock ADDRESS SECONDS | udp-echo ADDRESS COUNT
+       | tcp-echo ADDRESS BYTES | router PREFIX SECONDS";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         "knock" => knock(to, count),
         "udp-echo" => udp_echo(to, count),
         "tcp-echo" => tcp_echo(to, count),
+        "router" => router(to, count),
         _ => Err(USAGE.into()),
     };
     match result {
@@ -45,6 +47,29 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Advertises itself as a router on `tap0`, and a prefix of 64 bits, five times a second.
+fn router(prefix: SocketAddr, seconds: usize) -> Said {
+    use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+    use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
+
+    let IpAddr::V6(prefix) = prefix.ip() else { return Err("not an IPv6 prefix".into()) };
+    let index: u32 = std::fs::read_to_string("/sys/class/net/tap0/ifindex")?.trim().parse()?;
+    // Lifetimes: of the router 1,800 s, of the prefix an hour; it is on the link and autonomous.
+    let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    message.extend([3, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0]);
+    message.extend(prefix.octets());
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.set_multicast_hops_v6(255)?;
+    socket.set_multicast_if_v6(index)?;
+    let all = SockAddr::from(SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index));
+    for _ in 0..seconds * 5 {
+        // Before the link is up there is nobody to hear it.
+        let _ = socket.send_to(&message, &all);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(String::new())
 }
 
 type Said = Result<String, Box<dyn std::error::Error>>;

@@ -331,7 +331,7 @@ fn pieces_are_put_together() {
     let message = icmp(ends, 64, echo(1300))[54..].to_vec();
     for (at, data) in message.chunks(800).enumerate().rev() {
         let mut payload = vec![58, 0];
-        payload.extend((at as u16 * 800 | u16::from(at == 0)).to_be_bytes());
+        payload.extend(((at as u16 * 800) | u16::from(at == 0)).to_be_bytes());
         payload.extend([0, 0, 0, 7]);
         payload.extend(data);
         net.wire.deliver(frame(ends, 44, 64, &payload));
