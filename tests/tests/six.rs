@@ -19,14 +19,15 @@ fn a_router_brings_an_address() {
     command.env("UNIK_CACHE", unik_tests::cache()).env("NO_COLOR", "1");
     command.arg("run").arg(&image).args(machine.arguments()).args(["--tap", "tap0"]);
     let mut running = Running::spawn(command);
-    let printed = running.wait_for("unik: ready", machine.patience());
-    let ready = printed.lines().find(|line| line.contains("unik: ready")).expect("a line");
-    let six = ready.split(' ').find(|word| word.starts_with("fd00:5::")).unwrap_or_else(|| panic!("{ready}"));
-    println!("{machine}: {ready}");
+    running.wait_until_ready(machine);
+    let printed = running.wait_for("ready: six fd00:5::", machine.patience());
+    let ready = printed.lines().find_map(|line| line.strip_prefix("ready: six fd00:5::"));
+    let six = format!("fd00:5::{}", ready.unwrap_or_else(|| panic!("{printed}")).trim());
+    println!("{machine}: {six}");
     let (tcp, udp) = (format!("http://[{six}]/"), format!("[{six}]:7"));
     for (program, arguments, expected) in [
-        ("ping", &["-6", "-c", "5", "-i", "0.2", "-W", "5", six][..], " 0% packet loss"),
-        ("ping", &["-6", "-c", "2", "-s", "1400", "-W", "5", six], " 0% packet loss"),
+        ("ping", &["-6", "-c", "5", "-i", "0.2", "-W", "5", &six][..], " 0% packet loss"),
+        ("ping", &["-6", "-c", "2", "-s", "1400", "-W", "5", &six], " 0% packet loss"),
         ("curl", &["-6", "-sS", "-g", "--max-time", "20", &tcp], "Found by six."),
         ("curl", &["-4", "-sS", "--max-time", "20", "http://10.0.2.15/"], "Found by six."),
         (client, &["udp-echo", &udp, "500"], ""),

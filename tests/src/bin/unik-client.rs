@@ -196,7 +196,7 @@ fn knock(to: SocketAddr, seconds: usize) -> Said {
 }
 
 fn udp_echo(to: SocketAddr, count: usize) -> Said {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let socket = UdpSocket::bind(if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" })?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut buffer = [0; 2048];
     for number in 0..count {
