@@ -3,6 +3,7 @@
 
 use unik_catalogue::Value;
 use unik_catalogue::value::{Bound, Options, Place};
+use unik_dsl::diagnostic::{Diagnostic, codes};
 use unik_dsl::plan::Plan;
 use unik_dsl::source::SourceMap;
 
@@ -23,6 +24,25 @@ pub fn handlers(plan: &Plan, sources: &SourceMap) -> Vec<Handler> {
         collect(&node.options, sources, &mut found);
     }
     found
+}
+
+/// What to say of the handlers that are in no crate that the file names, where no crate names the
+/// file either: then there is nothing for the compiler to look into.
+#[must_use]
+pub fn without_crate(plan: &Plan, sources: &SourceMap) -> Vec<Diagnostic> {
+    let named = |path: &str| {
+        let first = path.split("::").next().unwrap_or(path);
+        plan.crates.iter().any(|named| named.name.replace('-', "_") == first)
+    };
+    let mut found = handlers(plan, sources).into_iter().filter(|handler| !named(&handler.path));
+    let Some(first) = found.next() else { return Vec::new() };
+    let message = format!("there is no handler `{}`: the appliance has no crate of its own", first.path);
+    let mut diagnostic = Diagnostic::error(codes::HANDLER, first.place, message)
+        .help("a handler stands in a crate that names the file by `unik::appliance!`: unikgen new NAME --template service");
+    for other in found {
+        diagnostic = diagnostic.and(other.place, "nor this one");
+    }
+    vec![diagnostic]
 }
 
 fn collect(options: &Options, sources: &SourceMap, found: &mut Vec<Handler>) {

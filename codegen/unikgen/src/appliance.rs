@@ -182,6 +182,14 @@ pub fn analyse_file(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Re
     };
     let mut analysis = analyse(&request, &catalogue);
     let baked = backend::check_host_halves(&mut analysis, parameters.offline, ui)?;
+    if let Some(plan) = &analysis.plan {
+        let orphans = unik_codegen::handlers::without_crate(plan, &analysis.sources);
+        // Only then is it worth looking for a crate that names this file.
+        if !orphans.is_empty() && backend::user_crate(file)?.is_none() {
+            analysis.diagnostics.extend(orphans);
+            analysis.plan = None;
+        }
+    }
     Ok((analysis, baked))
 }
 

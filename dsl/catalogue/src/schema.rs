@@ -299,6 +299,18 @@ pub enum Constraint {
         /// Keys of options.
         Vec<String>,
     ),
+    /// Without the other option, or the form of it that is named, the first one means
+    /// nothing: it may be written, and that it is void is a warning. A
+    /// default of the other is as good as one that is written.
+    Void {
+        /// The key of an option.
+        option: String,
+        /// The key of the option that gives it a meaning.
+        without: String,
+        /// The form of that one, where not all of them do.
+        #[serde(default)]
+        form: Option<String>,
+    },
     /// Where the first option is written, the second is too.
     Requires {
         /// The key of an option.

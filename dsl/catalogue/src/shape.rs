@@ -208,7 +208,7 @@ fn type_shape(ty: &Type, name: String) -> Shape {
         Type::Integer { .. } => "u64",
         Type::String | Type::Name => "&'static str",
         Type::Size { .. } => "usize",
-        Type::Duration => "::core::time::Duration",
+        Type::Duration { .. } => "::core::time::Duration",
         Type::Rate => "(u64, ::core::time::Duration)",
         Type::Ipv4 => "::core::net::Ipv4Addr",
         Type::Ipv6 => "::core::net::Ipv6Addr",

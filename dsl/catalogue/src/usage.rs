@@ -5,13 +5,14 @@
 //! term    = word                                a literal word
 //!         | "<" name ":" type ">" ["..."]       a placeholder; with dots: one or more
 //!         | "[" term+ "]"                       may be left out
-//! type    = "bool" | "string" | "name" | "duration" | "rate" | "ipv4" | "ipv6" | "ip" | "cidr4"
+//! type    = "bool" | "string" | "name" | "rate" | "ipv4" | "ipv6" | "ip" | "cidr4"
 //!         | "cidr6" | "mac" | "port" | "endpoint" | "path" | "handler"
-//!         | "integer" [range] | "size" [range]
+//!         | "integer" [range] | "size" [range] | "duration" [range]
 //!         | "instance" Interface | "instance-path" Interface
 //!         | word ("|" word)+                    one of these words
 //!         | "list" type
-//! range   = number "..=" [number]               numbers of a size may end in KiB, MiB, GiB
+//! range   = number "..=" [number]               numbers of a size may end in KiB, MiB, GiB,
+//!                                               those of a duration end in ms, s, min or h
 //! ```
 //!
 //! `ipv4 10.0.0.2/24 gateway 10.0.0.1` fits `<address: cidr4> [gateway <gateway: ipv4>]`.
@@ -187,7 +188,6 @@ fn parse_nested(text: &str, depth: usize) -> Result<Type, String> {
         "bool" => plain(Type::Bool),
         "string" => plain(Type::String),
         "name" => plain(Type::Name),
-        "duration" => plain(Type::Duration),
         "rate" => plain(Type::Rate),
         "ipv4" => plain(Type::Ipv4),
         "ipv6" => plain(Type::Ipv6),
@@ -199,8 +199,14 @@ fn parse_nested(text: &str, depth: usize) -> Result<Type, String> {
         "endpoint" => plain(Type::Endpoint),
         "path" => plain(Type::Path),
         "handler" => plain(Type::Handler),
-        "integer" => parse_range(argument).map(|(min, max)| Type::Integer { min, max }),
-        "size" => parse_range(argument).map(|(min, max)| Type::Size { min, max }),
+        "integer" => parse_range(argument, &[("", 1)]).map(|(min, max)| Type::Integer { min, max }),
+        "size" => parse_range(argument, &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)])
+            .map(|(min, max)| Type::Size { min, max }),
+        "duration" => parse_range(
+            argument,
+            &[("ms", 1_000_000), ("s", 1_000_000_000), ("min", 60_000_000_000), ("h", 3_600_000_000_000)],
+        )
+        .map(|(min, max)| Type::Duration { min, max }),
         "instance" if !argument.is_empty() => Ok(Type::Instance(argument.into())),
         "instance-path" if !argument.is_empty() => Ok(Type::InstancePath(argument.into())),
         "instance" | "instance-path" => Err(format!("`{head}` needs the name of an interface")),
@@ -214,7 +220,8 @@ fn parse_nested(text: &str, depth: usize) -> Result<Type, String> {
     }
 }
 
-fn parse_range(text: &str) -> Result<(u64, u64), String> {
+/// A range whose numbers end in one of `units`, each with what it counts.
+fn parse_range(text: &str, units: &[(&str, u64)]) -> Result<(u64, u64), String> {
     if text.is_empty() {
         return Ok((0, u64::MAX));
     }
@@ -222,15 +229,9 @@ fn parse_range(text: &str) -> Result<(u64, u64), String> {
         text.split_once("..=").ok_or_else(|| format!("`{text}` is not a range such as `1..=9`"))?;
     let number = |text: &str| {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let factor = match text[digits..].trim() {
-            "" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => 0,
-        };
-        let value = text[..digits].parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-        value.filter(|_| factor != 0).ok_or_else(|| format!("`{text}` is not a number"))
+        let factor = units.iter().find(|(unit, _)| *unit == text[digits..].trim()).map(|(_, factor)| *factor);
+        let value = factor.and_then(|factor| text[..digits].parse::<u64>().ok()?.checked_mul(factor));
+        value.ok_or_else(|| format!("`{text}` is not a number"))
     };
     let max = if high.trim().is_empty() { u64::MAX } else { number(high.trim())? };
     let min = number(low.trim())?;
@@ -253,13 +254,14 @@ mod tests {
     #[test]
     fn repeats_flags_ranges_and_choices() {
         let usage =
-            Usage::parse("<server: ip>... [fast] <n: integer 16..=256> <s: size 4KiB..=> <l: low|high>")
+            Usage::parse("<server: ip>... [fast] <n: integer 16..=256> <s: size 4KiB..=> <l: low|high> <d: duration 1ms..=2h>")
                 .unwrap();
         assert_eq!(usage.flags(), ["fast"]);
         let types: Vec<_> = usage.placeholders().into_iter().map(|p| p.1.clone()).collect();
         assert_eq!(types[1], Type::Integer { min: 16, max: 256 });
         assert_eq!(types[2], Type::Size { min: 4096, max: u64::MAX });
         assert_eq!(types[3], Type::OneOf(vec!["low".into(), "high".into()]));
+        assert_eq!(types[4], Type::Duration { min: 1_000_000, max: 7_200_000_000_000 });
         assert!(usage.placeholders()[0].2);
     }
 
@@ -272,6 +274,8 @@ mod tests {
             ("<a: port", "not closed"),
             ("x ]", "not expected"),
             ("<a: integer 9..=1>", "is empty"),
+            ("<a: integer 1KiB..=>", "is not a number"),
+            ("<a: duration 1..=>", "is not a number"),
             ("<a: instance>", "needs the name"),
             ("Word", "is not a word"),
             ("[[[[[[[[[[[[[[", "nest deeper"),

@@ -32,8 +32,13 @@ pub enum Type {
         /// The greatest allowed, in bytes.
         max: u64,
     },
-    /// A span of time, `30 s`. Rust: `core::time::Duration`.
-    Duration,
+    /// A span of time, `30 s`, from `min` to `max`. Rust: `core::time::Duration`.
+    Duration {
+        /// The least allowed, in nanoseconds.
+        min: u64,
+        /// The greatest allowed, in nanoseconds.
+        max: u64,
+    },
     /// So many in a span of time, `1000 per second`. Rust: `(u64, core::time::Duration)`.
     Rate,
     /// Rust: `core::net::Ipv4Addr`.
@@ -93,7 +98,9 @@ impl fmt::Display for Type {
             Type::Name => article(f, "a name"),
             Type::Size { min: 0, max: u64::MAX } => article(f, "a size such as `16 MiB`"),
             Type::Size { min, max } => write!(f, "a size from {} to {}", Size(*min), Size(*max)),
-            Type::Duration => article(f, "a duration such as `30 s`"),
+            Type::Duration { min: 0, max: u64::MAX } => article(f, "a duration such as `30 s`"),
+            Type::Duration { min, max: u64::MAX } => write!(f, "a duration of {} or more", Span(*min)),
+            Type::Duration { min, max } => write!(f, "a duration from {} to {}", Span(*min), Span(*max)),
             Type::Rate => article(f, "a rate such as `1000 per second`"),
             Type::Ipv4 => article(f, "an IPv4 address"),
             Type::Ipv6 => article(f, "an IPv6 address"),
@@ -138,6 +145,28 @@ impl fmt::Display for Size {
             }
         }
         write!(f, "{} B", self.0)
+    }
+}
+
+/// A span of time in nanoseconds, in the largest unit that it is whole in.
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [
+            (3_600_000_000_000, "h"),
+            (60_000_000_000, "min"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+            (1, "ns"),
+        ];
+        // One divides every number.
+        let (factor, unit) = units
+            .into_iter()
+            .find(|(factor, _)| self.0 != 0 && self.0.is_multiple_of(*factor))
+            .unwrap_or((1, "ns"));
+        write!(f, "{} {unit}", self.0 / factor)
     }
 }
 

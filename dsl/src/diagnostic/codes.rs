@@ -518,6 +518,26 @@ appliance b { }"#,
     service e = echo on l
 }"#;
 
+    VOID = "U0414", "an option that another makes void",
+        "It is told to nobody, or used for nothing: a name for the DHCP server of a network with a fixed \
+         address, for example. Leave it out, or write it under the same `when` as what it belongs to.",
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 10.0.0.2/24
+        hostname "web"
+    }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 dhcp
+        hostname "web"
+    }
+    service e = echo on l
+}"#;
+
     UNKNOWN_COMPONENT = "U0501", "no such component",
         "`unikgen components` lists the catalogue. A component of your own is known once `crate NAME { \
          path … }`, or one with `git` or `version`, names its crate.",
@@ -646,7 +666,8 @@ appliance b { }"#,
     HANDLER = "U0602", "a handler that the crate doesn't have",
         "A path such as `api::count` names an `async fn` marked `#[unik::handler]` in the crate that names the \
          file by `unik::appliance!`, as seen from that crate's root. Only the compiler can follow it, so \
-         `unikgen build` finds this and `unikgen check` can't.",
+         `unikgen build` finds this and `unikgen check` can't. An appliance without such a crate has no \
+         handlers at all: that `unikgen check` tells.",
         wrong: "",
         right: "";
 }

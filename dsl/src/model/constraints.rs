@@ -32,7 +32,11 @@ impl Checker<'_> {
                     }
                 }
                 Constraint::Host(name) => {
-                    matched.all(name).for_each(|(value, place)| self.host(value, place));
+                    // That it is no host's anywhere is told once.
+                    let once = constraints.contains(&Constraint::Unicast(name.clone()));
+                    let told = |value: &Typed| once && not_unicast(value).is_some();
+                    let values = matched.all(name).filter(|(value, _)| !told(value));
+                    values.for_each(|(value, place)| self.host(value, place));
                 }
                 Constraint::Differ(one, other) => {
                     for (first, first_place) in matched.all(one) {
@@ -153,7 +157,10 @@ impl Checker<'_> {
                     }
                 }
                 // These are about several options: see `component_constraints`.
-                Constraint::Excludes(_) | Constraint::AnyOf(_) | Constraint::Requires { .. } => {}
+                Constraint::Excludes(_)
+                | Constraint::AnyOf(_)
+                | Constraint::Requires { .. }
+                | Constraint::Void { .. } => {}
             }
         }
     }

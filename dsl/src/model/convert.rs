@@ -156,10 +156,12 @@ impl Checker<'_> {
                     Some(format!("write `{number} B`, `{number} KiB`, `{number} MiB` or `{number} GiB`"));
                 None
             }
-            (Type::Duration, ValueKind::Quantity(number, unit)) => {
-                duration(*number, unit, &mut misfit).map(Typed::Duration)
+            (Type::Duration { min, max }, ValueKind::Quantity(number, unit)) => {
+                let span = duration(*number, unit, &mut misfit);
+                let nanos = |span: &Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+                span.filter(|span| in_range(nanos(span), *min, *max, &mut misfit)).map(Typed::Duration)
             }
-            (Type::Duration, ValueKind::Integer(number)) => {
+            (Type::Duration { .. }, ValueKind::Integer(number)) => {
                 misfit.code = codes::UNIT;
                 misfit.close = true;
                 misfit.detail = Some("a duration has a unit".into());

@@ -30,7 +30,9 @@ impl Checker<'_> {
                         );
                         continue;
                     }
-                    let declared = Declared { component: component.clone(), place: name.place };
+                    // One of another kind gives something else than what was meant to be used.
+                    let fitting = component.clone().filter(|it| it.kind == declaration.kind.value);
+                    let declared = Declared { component: fitting, place: name.place };
                     self.declared.insert(name.value.clone(), declared);
                     found.push((*statement, declaration, component));
                 }
@@ -110,6 +112,7 @@ impl Checker<'_> {
             name: declaration.name.clone(),
             place: statement.place,
             component_place: declaration.component.place,
+            is_of_kind: declared.as_ref().is_some_and(|it| it.kind == declaration.kind.value),
             declared,
             component,
             wires: declaration.wires.clone(),

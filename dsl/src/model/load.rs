@@ -107,7 +107,19 @@ impl Loader<'_> {
                 }
             };
             let source = self.sources.add(&shown, text);
-            let file = syntax::parse(self.sources, source, context, self.diagnostics);
+            let mut found = Vec::new();
+            let mut file = syntax::parse(self.sources, source, context, &mut found);
+            if is_another(&file) {
+                // Not a word of it: it may be a file that isn't for the eyes of whoever reads this.
+                found = vec![Diagnostic::error(
+                    codes::CANNOT_READ,
+                    include.place,
+                    format!("{} is no .unik file: nothing in it can be read", shown.display()),
+                )];
+                file.statements.clear();
+                file.damaged = true;
+            }
+            self.diagnostics.append(&mut found);
             let index = loaded.files.len();
             loaded.files.push(file);
             loaded.paths.push(path);
@@ -117,6 +129,14 @@ impl Loader<'_> {
             self.stack.pop();
         }
     }
+}
+
+/// Whether a text is of another language: several entries, and what can't be read is the
+/// first of them and nearly all.
+fn is_another(file: &File) -> bool {
+    let broken = |statement: &&Statement| matches!(statement.kind, StatementKind::Broken { .. });
+    let count = file.statements.iter().filter(broken).count();
+    count > 1 && count * 10 >= file.statements.len() * 9 && file.statements.first().iter().all(broken)
 }
 
 /// Reads a file, if it is an ordinary one: a pipe or a device could go on forever.

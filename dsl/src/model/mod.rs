@@ -71,6 +71,9 @@ pub struct Instance {
     pub place: Place,
     /// Where its component is named.
     pub component_place: Place,
+    /// Whether its component is of the kind that it is declared as. Where it isn't, what
+    /// it gives and where it can run say nothing of what was meant.
+    pub is_of_kind: bool,
     /// The component that it is declared as; `None` where there is no such component.
     pub declared: Option<Rc<Component>>,
     /// The component that it is on this target: the declared one, or its stand-in.
@@ -263,8 +266,11 @@ impl Checker<'_> {
     fn version(&mut self, loaded: &load::Loaded) {
         for (number, file) in loaded.files.iter().enumerate() {
             for (at, statement) in file.statements.iter().enumerate() {
+                // What couldn't be read before it may have been meant as a comment.
+                let first =
+                    || file.statements[..at].iter().all(|it| matches!(it.kind, StatementKind::Broken { .. }));
                 match statement.kind {
-                    StatementKind::Version(_) if at > 0 => self.error(Diagnostic::error(
+                    StatementKind::Version(_) if !first() => self.error(Diagnostic::error(
                         codes::VERSION,
                         statement.place,
                         "the language version stands first in a file",

@@ -46,7 +46,47 @@ impl Checker<'_> {
         let written = self.written(&of, &component.options, body);
         self.component_constraints(component, &written, place);
         checked.options = self.block(&of, &component.options, &written, &mut checked.listens);
+        self.void(component, &written, &checked.options);
         checked
+    }
+
+    /// Warns of options that are told to nobody as things are.
+    fn void(&mut self, component: &Component, written: &Written, options: &Options) {
+        for constraint in &component.constraints {
+            let Constraint::Void { option, without, form } = constraint else { continue };
+            let Some(place) = options.get(option).and_then(|entries| entries.first()?.place) else {
+                continue;
+            };
+            let entries = options.get(without).map_or(&[][..], Vec::as_slice);
+            // What was meant by one that couldn't be read isn't known.
+            if entries.is_empty()
+                && (written.contains_key(without.as_str()) || component.options[without].required)
+            {
+                continue;
+            }
+            let forms = &component.options[without].forms;
+            let counts =
+                |entry: &TypedEntry| form.as_ref().is_none_or(|form| forms[entry.form].name == *form);
+            if entries.iter().any(counts) {
+                continue;
+            }
+            let usage = form.as_ref().and_then(|form| forms.iter().find(|it| it.name == *form));
+            let usage = usage.map_or_else(|| without.clone(), |form| format!("{without} {}", form.usage));
+            let place = written
+                .get(option.as_str())
+                .and_then(|entries| entries.iter().find(|(_, _, whole)| *whole == place))
+                .map_or(place, |(_, entry, _)| entry.key.place);
+            let mut diagnostic = Diagnostic::warning(
+                codes::VOID,
+                place,
+                format!("`{option}` means nothing without `{usage}`"),
+            )
+            .label("void");
+            if let Some(other) = entries.iter().find_map(|entry| entry.place) {
+                diagnostic = diagnostic.and(other, "as this is");
+            }
+            self.error(diagnostic);
+        }
     }
 
     /// The entries by key; what is no option is reported.

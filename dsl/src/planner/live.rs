@@ -70,6 +70,9 @@ impl Planner<'_> {
                 continue;
             };
             live[at] = false;
+            if !instance.is_of_kind {
+                continue;
+            }
             let target = match self.model.target {
                 unik_catalogue::Target::Machine => "on a machine",
                 unik_catalogue::Target::Process => "in a process",

@@ -78,6 +78,11 @@ impl Planner<'_> {
                 self.unknown(name, &wire.interfaces);
                 continue;
             };
+            // One that is wired to itself is a circle, whatever it gives; and of what is declared
+            // as another kind nobody knows what was meant.
+            if name.value == instance.name.value || !target.is_of_kind || !instance.is_of_kind {
+                continue;
+            }
             let Some(component) = &target.declared else { continue };
             let lacking: Vec<&str> = wire
                 .interfaces

@@ -47,6 +47,12 @@ impl<'a> Parser<'a, '_> {
             let inner = match self.first_word(&raw.head) {
                 "appliance" => Context::Appliance,
                 "when" => context,
+                // What should have begun a line of its own.
+                "unik" | "param" | "include" | "let"
+                    if self.text[raw.head.clone()].split_whitespace().any(|word| word == "appliance") =>
+                {
+                    Context::Appliance
+                }
                 _ => Context::Options,
             };
             let body = match self.first_word(&raw.head) {
@@ -143,7 +149,16 @@ impl<'a> Parser<'a, '_> {
             _ => true,
         };
         if !takes_block && block.is_some() {
-            self.error(codes::SYNTAX, place, &format!("`{word}` takes no block"));
+            let after = head.split_whitespace().position(|next| next == "appliance").is_some_and(|at| at > 0);
+            let next = after.then(|| bare.find(" appliance ")).flatten().map(|at| raw.head.start + at + 1);
+            match next {
+                Some(start) => {
+                    let here = Place { start, end: start + "appliance".len(), ..place };
+                    let message = format!("a new line or a `;` is missing after the `{word}`");
+                    self.error(codes::SYNTAX, here, &message);
+                }
+                None => self.error(codes::SYNTAX, place, &format!("`{word}` takes no block")),
+            }
             return None;
         }
         let pair = self.pest(rule, raw.head.clone())?;
@@ -234,7 +249,10 @@ impl<'a> Parser<'a, '_> {
 
     /// Reports a statement that doesn't belong into its block.
     fn misplaced(&mut self, word: &str, is_declaration: bool, context: Context, place: Place) -> bool {
-        let here = Place { end: place.start + word.len(), ..place };
+        // A character that begins no word stands for itself.
+        let head = &self.text[place.start..place.end];
+        let shown = if word.is_empty() { &head[..token_length(head)] } else { word };
+        let here = Place { end: place.start + shown.len(), ..place };
         let diagnostic = match (context, word) {
             (Context::Top, "when") => {
                 Diagnostic::error(codes::MISPLACED, here, "a condition can't stand outside of an appliance")
@@ -249,9 +267,12 @@ impl<'a> Parser<'a, '_> {
             .help("put it between the braces of `appliance NAME { … }`"),
             (Context::Top, _) if TOP.contains(&word) => return false,
             (Context::Top, _) => {
-                let diagnostic =
-                    Diagnostic::error(codes::MISPLACED, here, format!("`{word}` means nothing here"))
-                        .label("not inside of an appliance");
+                let diagnostic = Diagnostic::error(
+                    codes::MISPLACED,
+                    here,
+                    format!("`{}` means nothing here", shorten(shown)),
+                )
+                .label("not inside of an appliance");
                 match did_you_mean(word, TOP) {
                     Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), here, near),
                     None => diagnostic

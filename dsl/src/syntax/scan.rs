@@ -73,6 +73,9 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
     let mut tokens = Vec::new();
     // A byte order mark belongs to no entry.
     let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    // Comments as other languages have them; the first is told of.
+    let mut foreign: Option<(Range<usize>, usize)> = None;
+    let mut marked = Vec::new();
     let mut error = |start: usize, end: usize, message: &str, label: &str| {
         let place = Place { source, start, end };
         diagnostics.push(Diagnostic::error(codes::UNCLOSED, place, message).label(label));
@@ -83,7 +86,7 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
         let kind = match byte {
             b' ' | b'\t' | b'\r' => continue,
             b'\n' => Kind::Newline,
-            b';' => Kind::Separator,
+            b';' if foreign_comment(&text[start..], tokens.last()).is_none() => Kind::Separator,
             b'{' => Kind::Open,
             b'}' => Kind::Close,
             b'[' => Kind::ListOpen,
@@ -105,10 +108,12 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
                 if !closed {
                     error(start, start + 1, "a string is not closed", "opened here, and the line ends");
                 }
+                marks(text, start..at, source, &mut marked);
                 if closed { Kind::Text } else { Kind::Broken }
             }
             b'/' if bytes.get(at) == Some(&b'/') => {
                 at = text[at..].find('\n').map_or(text.len(), |length| at + length);
+                marks(text, start..at, source, &mut marked);
                 let is_doc = text[start..at].starts_with("///") && !text[start..at].starts_with("////");
                 if !is_doc {
                     continue;
@@ -118,11 +123,18 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
             b'/' if bytes.get(at) == Some(&b'*') => {
                 let (end, problem) = block_comment(bytes, start);
                 at = end;
+                marks(text, start..at, source, &mut marked);
                 match problem {
                     None => continue,
                     Some(message) => error(start, start + 2, message, "opened here"),
                 }
                 Kind::Broken
+            }
+            _ if let Some(mark) = foreign_comment(&text[start..], tokens.last()) => {
+                let (_, count) = foreign.get_or_insert((start..start + mark, 0));
+                *count += 1;
+                at = text[at..].find('\n').map_or(text.len(), |length| at + length);
+                continue;
             }
             _ => {
                 while let Some(&byte) = bytes.get(at) {
@@ -138,7 +150,55 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
         };
         tokens.push(Token { kind, start, end: at });
     }
+    diagnostics.append(&mut marked);
+    if let Some((mark, count)) = foreign {
+        let found = &text[mark.clone()];
+        let place = Place { source, start: mark.start, end: mark.end };
+        let message = format!("`{found}` doesn't begin a comment; `//` does");
+        let diagnostic = Diagnostic::error(codes::SYNTAX, place, message).suggest("write", place, "//");
+        diagnostics.push(match count {
+            1 => diagnostic,
+            2 => diagnostic.help("and so on one more line"),
+            _ => diagnostic.help(format!("and so on {} more lines", count - 1)),
+        });
+    }
     tokens
+}
+
+/// The length of what begins a comment in other languages, at the start of `rest`. None of it
+/// begins a key or a value of this one.
+fn foreign_comment(rest: &str, before: Option<&Token>) -> Option<usize> {
+    let first = before.is_none_or(|token| token.kind == Kind::Newline);
+    if rest.starts_with('#') {
+        return Some(rest.find(|c| c != '#').unwrap_or(rest.len()));
+    }
+    if rest.starts_with("--") {
+        return Some(2);
+    }
+    if rest.starts_with("<!--") {
+        return Some(4);
+    }
+    // Where a line begins with it, `;` ends no entry.
+    let said = rest.trim_start_matches(';').trim_start_matches([' ', '\t']);
+    (first && rest.starts_with(';') && said.starts_with(|c: char| c.is_alphabetic())).then_some(1)
+}
+
+/// Reports marks of direction in a string or comment: with them a text can be shown in another
+/// order than it is read in (CVE-2021-42574). Elsewhere each entry tells of its own. One in
+/// each is enough.
+fn marks(text: &str, range: Range<usize>, source: usize, diagnostics: &mut Vec<Diagnostic>) {
+    let is_mark = |c: &char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let Some((at, mark)) = text[range.clone()].char_indices().find(|(_, c)| is_mark(c)) else { return };
+    let (start, number) = (range.start + at, u32::from(mark));
+    let place = Place { source, start, end: start + mark.len_utf8() };
+    let message = format!("there is a U+{number:04X} (mark of direction) here");
+    let diagnostic = Diagnostic::error(codes::INVISIBLE, place, message)
+        .label("it isn't seen, and what follows may be shown in another order than it is read in");
+    diagnostics.push(if text[range].starts_with('"') {
+        diagnostic.help(format!("where it is meant, write `\\u{{{number:X}}}`"))
+    } else {
+        diagnostic.help("leave it out")
+    });
 }
 
 /// The end of the block comment at `start`, and what is wrong with it.
@@ -478,6 +538,29 @@ mod tests {
         assert_eq!(heads("a [1, 2\nb 1\n").0, "a [1, 2|b 1");
         assert_eq!(heads("a ]\nb 1\n").1, ["U0102"]);
         assert_eq!(heads("a\n/* b").1, ["U0102"]);
+    }
+
+    #[test]
+    fn comments_of_other_languages_are_told_once() {
+        for text in [
+            "# a { b\nc 1\n  # d\n",
+            "c 1 # a {\n",
+            "-- a {\nc 1 -- b\n",
+            "; a comment\nc 1\n;; another {\n",
+            "<!-- a -->\nc 1\n",
+            "\t## a\nc 1\n",
+        ] {
+            assert_eq!(heads(text), ("c 1".into(), vec!["U0101"]), "{text}");
+        }
+        assert_eq!(heads("a 1; b -5; c \"#\"; d x#y\n;\n{ ; e }\n;").1, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn marks_of_direction_are_told_of_once_in_each() {
+        let text = "a \"\u{202e}\u{2066}\" // \u{202b}\nb /* \u{2069} */ 1\n";
+        assert_eq!(heads(text).1, ["U0111"; 3]);
+        // Of such languages as are written from the right; and bare ones are the parser's.
+        assert_eq!(heads("a \"\u{200f}שלום\" \u{202e}").1, Vec::<&str>::new());
     }
 
     #[test]

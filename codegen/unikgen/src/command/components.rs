@@ -245,9 +245,10 @@ fn inside(constraint: &Constraint) -> String {
         Constraint::Exists { path, is: Existing::File } => format!("{path} is a file that can be read"),
         Constraint::Exists { path, is: Existing::Folder } => format!("{path} is a folder that can be read"),
         Constraint::Unique(name) => format!("no two instances have the same {name}"),
-        Constraint::Excludes(_) | Constraint::AnyOf(_) | Constraint::Requires { .. } => {
-            between(constraint).unwrap_or_default()
-        }
+        Constraint::Excludes(_)
+        | Constraint::AnyOf(_)
+        | Constraint::Requires { .. }
+        | Constraint::Void { .. } => between(constraint).unwrap_or_default(),
     }
 }
 
@@ -255,6 +256,12 @@ fn inside(constraint: &Constraint) -> String {
 fn between(constraint: &Constraint) -> Option<String> {
     match constraint {
         Constraint::Excludes(keys) => Some(format!("at most one of {}", keys.join(", "))),
+        Constraint::Void { option, without, form: Some(form) } => {
+            Some(format!("{option} means nothing without {without} {form}"))
+        }
+        Constraint::Void { option, without, form: None } => {
+            Some(format!("{option} means nothing without {without}"))
+        }
         Constraint::AnyOf(keys) => Some(format!("at least one of {}", keys.join(", "))),
         Constraint::Requires { option, needs } => Some(format!("{option} needs {needs}")),
         _ => None,

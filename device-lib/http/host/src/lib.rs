@@ -12,7 +12,6 @@ pub mod media;
 pub mod routes;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use quote::quote;
 use unik_catalogue::host::{At, Baked, Finding, HostHalf, Input, Severity};
@@ -32,18 +31,7 @@ impl HostHalf for Http {
     }
 
     fn check(&self, input: &Input) -> Vec<Finding> {
-        let (mut findings, _) = read(input);
-        for key in ["header-timeout", "body-timeout", "write-timeout", "idle-timeout"] {
-            if let Some(entry) = first(input, key)
-                && entry.value("time") == Some(&Value::Duration(Duration::ZERO))
-            {
-                findings.push(Finding::error(
-                    entry.place,
-                    format!("with a `{key}` of nothing no client is in time"),
-                ));
-            }
-        }
-        findings
+        read(input).0
     }
 
     fn bake(&self, input: &Input) -> Result<Baked, Vec<Finding>> {
@@ -98,7 +86,20 @@ fn read(input: &Input) -> (Vec<Finding>, Site) {
         first(input, "files").and_then(|entry| Some((entry, entry.value("storage")?)))
     {
         match input.offers.get(storage).map(|offer| &offer.files) {
-            Some(Some(offered)) => files = Files::new(offered, &index.1),
+            Some(Some(offered)) => {
+                files = Files::new(offered, &index.1);
+                // The default is for all sites; a name that was written was meant.
+                if findings.is_empty()
+                    && let Some(place) = index.0
+                    && !offered
+                        .keys()
+                        .any(|path| index.1.iter().any(|name| path.rsplit('/').next() == Some(name)))
+                {
+                    let names: Vec<String> = index.1.iter().map(|name| format!("`{name}`")).collect();
+                    let message = format!("no folder of `{storage}` has a file {}", names.join(" or "));
+                    findings.push(warning(Some(place), message));
+                }
+            }
             // Asked before the storage was prepared: what is in it isn't known yet.
             None => {}
             Some(None) => findings.push(

@@ -87,12 +87,15 @@ fn other_slips() {
     runtime.offers.get_mut("pages").unwrap().files = None;
     assert!(findings(&runtime)[0].0.contains("known only when the image runs"));
     assert!(Http.bake(&runtime).is_err());
-    let mut zero = input(vec![], Some(&["a"]));
-    zero.options.insert("idle-timeout".into(), vec![entry(&[("time", Value::Duration(Duration::ZERO))], 7)]);
-    assert_eq!(findings(&zero)[0].1, 7);
-    let mut index = input(vec![], Some(&["a"]));
-    index.options.insert("index".into(), vec![entry(&[("name", Value::String("a/b".into()))], 8)]);
-    assert_eq!(findings(&index)[0].1, 8);
+    for (name, message) in [("a/b", "no name of a file"), ("b", "no folder of `pages` has a file `b`")] {
+        let mut index = input(vec![], Some(&["a", "b/c"]));
+        index.options.insert("index".into(), vec![entry(&[("name", Value::String(name.into()))], 8)]);
+        let found = findings(&index);
+        assert!(found.len() == 1 && found[0].0.contains(message) && found[0].1 == 8, "{found:?}");
+    }
+    let mut index = input(vec![], Some(&["a", "b/c"]));
+    index.options.insert("index".into(), vec![entry(&[("name", Value::String("c".into()))], 8)]);
+    assert_eq!(findings(&index), []);
 }
 
 #[test]

@@ -88,6 +88,17 @@ impl Component {
             let keys: Vec<&String> = match constraint {
                 Constraint::Excludes(keys) | Constraint::AnyOf(keys) => keys.iter().collect(),
                 Constraint::Requires { option, needs } => vec![option, needs],
+                Constraint::Void { option, without, form } => {
+                    let forms = self.options.get(without).map_or(&[][..], |spec| &spec.forms);
+                    if let Some(form) = form
+                        && forms.iter().all(|it| it.name != *form)
+                    {
+                        return fail(format!(
+                            "a constraint names the form `{form}` of `{without}`, which there isn't"
+                        ));
+                    }
+                    vec![option, without]
+                }
                 _ => return fail("a constraint on values belongs to a form, not to the component".into()),
             };
             if let Some(key) = keys.into_iter().find(|key| !self.options.contains_key(*key)) {
@@ -319,6 +330,7 @@ mod tests {
         summary = "An IP network on an Ethernet device"
         start = "unik_ip::start"
         listeners = true
+        constraints = [{ void = { option = "hostname", without = "ipv4", form = "dhcp" } }]
         [[package.metadata.unik.wires]]
         name = "link"
         interfaces = ["Frames"]
@@ -337,6 +349,9 @@ mod tests {
         name = "static"
         usage = "<address: cidr4> [gateway <gateway: ipv4>]"
         constraints = [{ within = { value = "gateway", of = "address" } }, { host = "address" }, { differ = ["gateway", "address"] }]
+        [package.metadata.unik.options.hostname]
+        doc = "The name told to the DHCP server"
+        usage = "<name: string>"
         [package.metadata.unik.parts.dhcp]
         summary = "DHCPv4 client (RFC 2131)"
         features = ["dhcp"]
@@ -366,6 +381,8 @@ mod tests {
             ("value = \"gateway\"", "value = \"gatway\"", "names `gatway`"),
             ("name = \"static\"", "name = \"\"", "each needs a `name`"),
             ("start = \"unik_ip::start\"", "", "`start` is missing"),
+            ("form = \"dhcp\"", "form = \"dhpc\"", "the form `dhpc` of `ipv4`"),
+            ("without = \"ipv4\"", "without = \"ipv5\"", "`ipv5`"),
             ("required = true", "host-only = true", "for the host half only"),
             ("<address: cidr4>", "<address: cidr>", "no type `cidr`"),
             ("[package.metadata.unik]", "[package.metadata.other]", "no table"),
