@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 use log::error;
 use unik::executor::{Watch, Watching, poll_watch};
 use unik::interface::{Frames, FullRing, Offload, Offloads};
-use unik::time::{Duration, Instant};
+use unik::time;
 use unik_virtio::{
     Buffer, DeviceError, Direction, Outbox, Port, Queue, SetupError, Transport, feature, negotiate,
 };
@@ -88,26 +88,32 @@ pub struct Nic<P> {
     /// Whether the executor may look at the rings instead of sleeping.
     polling: bool,
     /// Since when the bell of the transmit queue may be due.
-    unrung: Option<Instant>,
+    unrung: Option<u64>,
     bell: Bell,
     /// When the first frame of this turn was taken.
-    turn_began: Instant,
+    turn_began: u64,
     /// Frames taken in this turn.
     turn_frames: u32,
     counters: Counters,
 }
 
+/// Nanoseconds since the start.
+fn now() -> u64 {
+    time::now().as_nanos()
+}
+
 /// What it takes to ring a bell: an exit from the machine, mostly.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bell {
-    cost: Duration,
+    /// In nanoseconds.
+    cost: u64,
 }
 
 impl Bell {
     /// Learns from one more time. It may have taken long for another reason: the least counts,
     /// and rises slowly.
-    fn took(&mut self, time: Duration) {
-        if self.cost.is_zero() || time < self.cost {
+    fn took(&mut self, time: u64) {
+        if self.cost == 0 || time < self.cost {
             self.cost = time;
         } else {
             self.cost += (time.min(2 * self.cost) - self.cost) / 16;
@@ -238,7 +244,7 @@ impl<P: Port> Nic<P> {
             polling: settings.polling,
             unrung: None,
             bell: Bell::default(),
-            turn_began: Instant::START,
+            turn_began: 0,
             turn_frames: 0,
             counters: Counters::default(),
         })
@@ -338,22 +344,29 @@ impl<P: Port> Nic<P> {
         offload: Option<Offload>,
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, FullRing> {
-        if !self.can_transmit() {
-            return Err(FullRing);
-        }
-        let written = self.transmit.write(HEADER + length, |bytes| {
-            // The message was made long enough in the line above.
-            let (header, frame) = bytes.split_at_mut(HEADER);
-            let result = fill(frame);
-            if let Ok(header) = header.try_into() {
-                header::write(header, offload, frame);
-            }
-            result
-        });
-        let result = written.ok_or(FullRing)?;
-        self.counters.transmitted += 1;
-        self.moved += length as u64;
+        let message = self.message(HEADER + length).ok_or(FullRing)?;
+        let result = fill(&mut message[HEADER..]);
+        self.queue_message(HEADER + length, offload);
         Ok(result)
+    }
+
+    // What doesn't depend on who fills the frame stands apart, so that an image has it once.
+
+    #[inline(never)]
+    fn message(&mut self, length: usize) -> Option<&mut [u8]> {
+        if self.can_transmit() { self.transmit.message(length) } else { None }
+    }
+
+    #[inline(never)]
+    fn queue_message(&mut self, length: usize, offload: Option<Offload>) {
+        let message = self.transmit.message(length).and_then(<[u8]>::split_first_chunk_mut);
+        if let Some((header, frame)) = message {
+            header::write(header, offload, frame);
+        }
+        if self.transmit.queue(length) {
+            self.counters.transmitted += 1;
+            self.moved += length as u64;
+        }
     }
 
     /// Whether the answers to the frames that have come meanwhile will be there before it would
@@ -363,18 +376,18 @@ impl<P: Port> Nic<P> {
         if waiting == 0 || frames == 0 {
             return false;
         }
-        let now = Instant::now();
+        let now = now();
         let unrung = *self.unrung.get_or_insert(now);
-        now + (now - self.turn_began) / frames * waiting < unrung + self.bell.cost
+        now - unrung + (now - self.turn_began) / u64::from(frames) * u64::from(waiting) < self.bell.cost
     }
 
     /// Shows the device what was queued, and rings if it waits for that.
     fn ring(&mut self) {
         self.unrung = None;
         if self.transmit.publish() {
-            let before = Instant::now();
+            let before = now();
             self.port.notify(TRANSMIT);
-            self.bell.took(before.elapsed());
+            self.bell.took(now() - before);
         }
     }
 
@@ -417,7 +430,7 @@ impl<P: Port> Frames for Nic<P> {
         while !self.is_broken() {
             let (buffer, written) = self.take()?;
             if self.turn_frames == 0 {
-                self.turn_began = Instant::now();
+                self.turn_began = now();
             }
             self.turn_frames += 1;
             if let Some(frame) = self.accept(buffer, written) {
@@ -833,7 +846,7 @@ mod tests {
     #[test]
     fn the_bell_waits_while_more_comes_in() {
         let (mut nic, device) = card(feature::EVENT_INDEX, 16);
-        nic.bell.cost = Duration::from_secs(3600);
+        nic.bell.cost = u64::MAX;
         // Before the first frame nothing is known of how long an answer takes.
         for _ in 0..3 {
             deliver(&device, &[1; 60]);
@@ -854,7 +867,7 @@ mod tests {
         assert!(!is_ready(&mut nic));
         assert_eq!(device.notifications(1), 1);
         // It doesn't wait longer than it takes.
-        nic.bell.cost = Duration::ZERO;
+        nic.bell.cost = 0;
         device.queue(1, |queue| queue.notify_at(1));
         for _ in 0..2 {
             deliver(&device, &[1; 60]);

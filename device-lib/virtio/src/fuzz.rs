@@ -112,7 +112,8 @@ fn fuzz_outbox() {
                     let length = usize::from(length % 400) + 1;
                     match outbox.has_room(length) {
                         Ok(true) => {
-                            outbox.write(length, |bytes| bytes.fill(written)).expect("there is room");
+                            outbox.message(length).expect("there is room").fill(written);
+                            assert!(outbox.queue(length));
                             written = written.wrapping_add(1);
                         }
                         Ok(false) => assert!(outbox.pending() > 0, "room comes back"),

@@ -89,23 +89,32 @@ impl Outbox {
         self.place(length).is_some()
     }
 
-    /// Queues a message of `length` bytes that `fill` writes over whatever was there; `None` if
-    /// there is [no room](Self::has_room).
-    pub fn write<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+    /// The memory for a message of `length` bytes, with whatever was there; `None` if there is
+    /// [no room](Self::has_room). [`queue`](Self::queue) queues it.
+    pub fn message(&mut self, length: usize) -> Option<&mut [u8]> {
         let place = self.place(length)?;
-        let id = self.free.pop()?;
+        Some(&mut self.memory[place..place + length])
+    }
+
+    /// Queues the [message](Self::message) of `length` bytes that was just written; whether there
+    /// is one.
+    #[must_use]
+    pub fn queue(&mut self, length: usize) -> bool {
+        let Some((place, id)) = self.place(length).and_then(|place| Some((place, self.free.pop()?))) else {
+            return false;
+        };
         let begin = if self.lent.is_empty() { place } else { self.head };
-        let result = fill(&mut self.memory[place..place + length]);
         // `new` checked that it fits.
         self.ring.describe(id, self.memory.address() + place as u64, length as u32, false);
         self.ring.offer(id);
         self.lent.push_back(Lent { id, begin, done: false });
         self.pending += 1;
         self.head = (place + length).next_multiple_of(ALIGN);
-        Some(result)
+        true
     }
 
     /// Where a message of `length` bytes can begin now.
+    #[inline(never)] // it is asked in many places, and images are small
     fn place(&self, length: usize) -> Option<usize> {
         if self.free.is_empty() {
             return None;
@@ -203,7 +212,11 @@ mod tests {
     }
 
     fn send(outbox: &mut Outbox, length: usize, byte: u8) -> bool {
-        outbox.has_room(length).unwrap() && outbox.write(length, |bytes| bytes.fill(byte)).is_some()
+        if !outbox.has_room(length).unwrap() {
+            return false;
+        }
+        outbox.message(length).unwrap().fill(byte);
+        outbox.queue(length)
     }
 
     #[test]

@@ -183,8 +183,7 @@ impl Policy {
     fn end_epoch(&mut self, now: u64) {
         let epoch = mem::replace(&mut self.epoch, Epoch { began: now, ..Epoch::default() });
         // What got done in 2²⁰ ns, about a millisecond.
-        let rate = (u128::from(epoch.work) << 20) / u128::from(now.saturating_sub(epoch.began).max(1));
-        let rate = u64::try_from(rate).unwrap_or(u64::MAX);
+        let rate = epoch.work.saturating_mul(1 << 10) / (now.saturating_sub(epoch.began) >> 10).max(1);
         let this = Tried { rate, looked: epoch.looked, stolen: epoch.stolen, found: epoch.found };
         match self.phase {
             Phase::Settled(_) if this.is_unwelcome() => {
