@@ -35,6 +35,7 @@ const OPTIONS: Options = Options {
     tcp_buffer: 16384,
     tcp_memory: 16 << 20,
     udp_buffer: 65536,
+    segmentation: false,
 };
 
 static LISTENS: [Listen; 3] = [

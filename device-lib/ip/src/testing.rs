@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::task::{Context, Poll};
 
-use unik::interface::{Entropy, EntropyError, Frames, FullRing};
+use smoltcp::wire::{Ipv4Packet, TcpPacket};
+use unik::interface::{Entropy, EntropyError, Frames, FullRing, Offload, Offloads};
 
 use crate::link::Mac;
 
@@ -20,6 +21,10 @@ pub(crate) struct Wire {
     outgoing: Queue,
     /// How many frames may be on their way.
     pub room: Rc<Cell<usize>>,
+    /// What this end's device takes over of sending.
+    pub offloads: Offloads,
+    /// How many segments it cut.
+    pub cuts: Rc<Cell<usize>>,
 }
 
 impl Wire {
@@ -31,6 +36,8 @@ impl Wire {
             incoming: incoming.clone(),
             outgoing: outgoing.clone(),
             room: Rc::new(Cell::new(256)),
+            offloads: Offloads::default(),
+            cuts: Rc::default(),
         };
         (end(1, &one, &other), end(2, &other, &one))
     }
@@ -98,12 +105,77 @@ impl Frames for Wire {
         Ok(result)
     }
 
+    fn offloads(&self) -> Offloads {
+        self.offloads
+    }
+
+    fn transmit_offloaded<R>(
+        &mut self,
+        length: usize,
+        offload: Offload,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, FullRing> {
+        assert!(self.offloads.checksum && offload.checksum == 16);
+        assert!(length <= if offload.segment.is_some() { self.offloads.segmentation.unwrap() } else { 1514 });
+        if !self.can_transmit() {
+            return Err(FullRing);
+        }
+        let mut frame = alloc::vec![0; length];
+        let result = fill(&mut frame);
+        let transport = usize::from(offload.transport);
+        let mut outgoing = self.outgoing.borrow_mut();
+        match offload.segment {
+            None => {
+                finish(&mut frame[transport..]);
+                outgoing.push_back(frame);
+            }
+            Some(size) => {
+                self.cuts.set(self.cuts.get() + 1);
+                outgoing.extend(cut(&frame, transport, usize::from(size.get())));
+            }
+        }
+        Ok(result)
+    }
+
     fn flush(&mut self) {}
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         // Tests drive the stack by hand.
         Poll::Pending
     }
+}
+
+/// Computes the checksum of a segment of TCP that holds the sum over its pseudo-header.
+fn finish(segment: &mut [u8]) {
+    let sum: u32 = segment
+        .chunks(2)
+        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |low| u32::from(*low)))
+        .sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    segment[16..18].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Cuts a segment of TCP over IPv4.
+fn cut(frame: &[u8], transport: usize, size: usize) -> Vec<Vec<u8>> {
+    let headers = transport + usize::from(frame[transport + 12] >> 4) * 4;
+    let count = (frame.len() - headers).div_ceil(size);
+    assert!(count > 1, "short enough as it was");
+    let parts = frame[headers..].chunks(size).enumerate().map(|(index, data)| {
+        let mut part = [&frame[..headers], data].concat();
+        let length = part.len() - 14;
+        let mut packet = Ipv4Packet::new_unchecked(&mut part[14..]);
+        packet.set_total_len(length as u16);
+        packet.fill_checksum();
+        let ends = (packet.src_addr().into(), packet.dst_addr().into());
+        let mut segment = TcpPacket::new_unchecked(packet.payload_mut());
+        segment.set_seq_number(segment.seq_number() + index * size);
+        segment.set_fin(segment.fin() && index + 1 == count);
+        segment.set_psh(segment.psh() && index + 1 == count);
+        segment.fill_checksum(&ends.0, &ends.1);
+        part
+    });
+    parts.collect()
 }
 
 /// Entropy that nobody should use.

@@ -14,7 +14,7 @@ use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 use unik::executor::{block_on, spawn_background, yield_now};
-use unik::interface::{Frames, Tcp, TcpListener, TcpStream, Udp, UdpSocket};
+use unik::interface::{Frames, Offloads, Tcp, TcpListener, TcpStream, Udp, UdpSocket};
 use unik::start::{Listen, Protocol};
 use unik::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ static OPTIONS: Options = Options {
     tcp_buffer: 16384,
     tcp_memory: 8 << 20,
     udp_buffer: 4096,
+    segmentation: true,
 };
 
 static LISTENS: [Listen; 2] = [
@@ -99,7 +100,12 @@ impl World {
     }
 
     fn with(options: &'static Options, addressing: Option<Addressing>) -> World {
-        let (ours, theirs) = Wire::pair();
+        World::with_offloads(options, addressing, Offloads::default())
+    }
+
+    fn with_offloads(options: &'static Options, addressing: Option<Addressing>, offloads: Offloads) -> World {
+        let (mut ours, theirs) = Wire::pair();
+        ours.offloads = offloads;
         theirs.room.set(usize::MAX);
         let stack = Stack::new("lan", options, &LISTENS, addressing, ours.clone(), Counter::new(1));
         let stack = stack.unwrap();
@@ -214,8 +220,23 @@ pub(crate) fn spawn_echo(world: &World) {
 
 #[test]
 fn bytes_come_back_as_they_were_sent() {
+    echo_bytes(World::new());
+}
+
+#[test]
+fn bytes_come_back_from_a_device_that_finishes_segments() {
+    let own = Some(Addressing { address: OURS, prefix: 24, gateway: None });
+    let world = |segmentation| World::with_offloads(&OPTIONS, own, Offloads { checksum: true, segmentation });
+    echo_bytes(world(None));
+    let world = world(Some(9014));
+    let cuts = world.wire.cuts.clone();
+    echo_bytes(world);
+    assert_eq!(cuts.get() > 0, cfg!(feature = "segmentation"));
+}
+
+/// Sends data to an echo and compares what comes back.
+fn echo_bytes(mut world: World) {
     block_on(async {
-        let mut world = World::new();
         spawn_echo(&world);
         let handle = world.connected(80).await;
         let data: Vec<u8> = (0..300_000u32).map(|number| ((number * 7) >> 3) as u8).collect();

@@ -6,13 +6,16 @@
 //! seed is computed back from the number that is wanted.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU16;
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
+#[cfg(feature = "segmentation")]
+use smoltcp::phy::PacketMeta;
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{HardwareAddress, IpCidr};
-use unik::interface::{Frames, Offload};
+use unik::interface::{Frames, Offload, Offloads};
 use unik::time::Instant;
 
 use crate::address::Address;
@@ -86,14 +89,21 @@ impl Sent {
 }
 
 impl Engine {
-    /// For a link that computes checksums if `offload`.
-    pub fn new(offload: bool, path: Path) -> Self {
+    /// For a link that takes over so much of sending.
+    pub fn new(offloads: Offloads, path: Path) -> Self {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         // What comes in was verified before it gets here.
         capabilities.checksum = ChecksumCapabilities::ignored();
         capabilities.checksum.ipv4 = Checksum::Tx;
-        capabilities.checksum.tcp = if offload { Checksum::None } else { Checksum::Tx };
+        capabilities.checksum.tcp = if offloads.checksum { Checksum::None } else { Checksum::Tx };
+        #[cfg(feature = "segmentation")]
+        {
+            // Without the link's header, of which smoltcp knows nothing here. Of IPv6 it drops what
+            // is longer than the link's packets.
+            let longest = offloads.segmentation.map(|longest| longest.saturating_sub(link::HEADER));
+            capabilities.segmentation.tcpv4 = longest.and_then(core::num::NonZeroUsize::new);
+        }
         let interface = seeded(&mut capabilities, path, 0, Instant::START);
         Engine { capabilities, interface, path, nobody: SocketSet::new(Vec::new()) }
     }
@@ -271,7 +281,9 @@ const IDLE: Polled = Polled { sent: None, blocked: false };
 /// Where a segment goes.
 trait Sink {
     fn has_room(&mut self) -> bool;
-    fn send<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R;
+    /// `segment`: how much data each segment may have, if the device is to cut this one.
+    fn send<R>(&mut self, length: usize, segment: Option<NonZeroU16>, fill: impl FnOnce(&mut [u8]) -> R)
+    -> R;
 }
 
 /// To a station on the link.
@@ -286,14 +298,20 @@ impl<F: Frames> Sink for Wire<'_, F> {
         self.link.frames.can_transmit()
     }
 
-    fn send<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn send<R>(
+        &mut self,
+        length: usize,
+        segment: Option<NonZeroU16>,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
         if self.link.frames.can_transmit() {
             // `fill` is needed again should the ring be full after all, so it waits outside.
             let mut fill = Some(fill);
             let (station, kind) = (self.station, self.own.ether_type());
             let sent = if self.link.frames.offloads().checksum {
                 let head = self.own.header();
-                self.link.transmit_offloaded(station, kind, length, offload(head), |packet| {
+                let offload = Offload { segment, ..offload(head) };
+                self.link.transmit_offloaded(station, kind, length, offload, |packet| {
                     let result = fill.take().map(|fill| fill(packet));
                     write_partial_checksum(packet, head);
                     result
@@ -345,7 +363,7 @@ impl Sink for Nowhere {
         true
     }
 
-    fn send<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn send<R>(&mut self, length: usize, _: Option<NonZeroU16>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         fill(&mut alloc::vec![0; length])
     }
 }
@@ -369,12 +387,18 @@ impl RxToken for Incoming<'_> {
 struct Outgoing<'a, S> {
     sink: &'a mut S,
     polled: &'a mut Polled,
+    segment: Option<NonZeroU16>,
 }
 
 impl<S: Sink> TxToken for Outgoing<'_, S> {
+    #[cfg(feature = "segmentation")]
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size;
+    }
+
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
         let polled = self.polled;
-        self.sink.send(length, |packet| {
+        self.sink.send(length, self.segment, |packet| {
             let result = f(packet);
             polled.sent = Sent::of(packet).or(polled.sent);
             result
@@ -394,7 +418,7 @@ impl<S: Sink> Device for Adapter<'_, S> {
 
     fn receive(&mut self, _now: SmolInstant) -> Option<(Incoming<'_>, Outgoing<'_, S>)> {
         let packet = self.incoming.take()?;
-        Some((Incoming(packet), Outgoing { sink: &mut self.sink, polled: &mut self.polled }))
+        Some((Incoming(packet), Outgoing { sink: &mut self.sink, polled: &mut self.polled, segment: None }))
     }
 
     fn transmit(&mut self, _now: SmolInstant) -> Option<Outgoing<'_, S>> {
@@ -402,7 +426,7 @@ impl<S: Sink> Device for Adapter<'_, S> {
             self.polled.blocked = true;
             return None;
         }
-        Some(Outgoing { sink: &mut self.sink, polled: &mut self.polled })
+        Some(Outgoing { sink: &mut self.sink, polled: &mut self.polled, segment: None })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -420,7 +444,7 @@ mod tests {
     fn smoltcp_begins_with_the_number_that_is_wanted() {
         let own: Address = Ipv4Addr::new(10, 0, 0, 2).into();
         let path = Path { own, mtu: 1500 };
-        let mut engine = Engine::new(false, path);
+        let mut engine = Engine::new(Offloads::default(), path);
         let key = Key { peer: Ipv4Addr::new(10, 0, 0, 7).into(), own, peer_port: 5, port: 80 };
         let syn =
             Syn { sequence: 7, window: 1000, segment_size: None, window_scale: Some(3), selective: true };

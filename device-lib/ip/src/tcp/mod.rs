@@ -112,10 +112,10 @@ impl Tcp {
     /// # Errors
     /// [`EntropyError`]: guessable sequence numbers would let anybody in.
     pub fn new<F: Frames, E: Entropy>(options: &Options, lower: &Lower<F, E>) -> Result<Self, EntropyError> {
-        let offload = lower.link.frames.offloads().checksum;
+        let offloads = lower.link.frames.offloads();
         let path = Path { own: Address::V4(core::net::Ipv4Addr::UNSPECIFIED), mtu: lower.mtu() as u16 };
         Ok(Tcp {
-            engine: Engine::new(offload, path),
+            engine: Engine::new(offloads, path),
             flows: Flows::default(),
             table: Table::new(secret(&lower.entropy)?),
             numbers: Numbers::new(secret(&lower.entropy)?),

@@ -34,6 +34,7 @@ const fn options(ipv6: Ipv6) -> Options {
         tcp_buffer: 4096,
         tcp_memory: 1 << 20,
         udp_buffer: 65536,
+        segmentation: false,
     }
 }
 
