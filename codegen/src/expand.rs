@@ -20,6 +20,9 @@ use crate::host::BakedSet;
 use crate::manifest::From;
 use crate::note;
 
+/// The watchdog's limit, in seconds, if nothing sets it: `watchdog::LIMIT` of the runtime.
+const WATCHDOG: u32 = 10;
+
 /// The generated Rust of one appliance, on one target.
 #[derive(Clone, Debug)]
 pub struct Expansion {
@@ -77,12 +80,18 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
     let log = log_level(plan)
         .map(|level| Ident::new(&rust_name::type_name(level), Span::call_site()))
         .map(|level| quote!(::unik::logging::start(::unik::log::LevelFilter::#level);));
+    // Ring 3 may set it until the seal only.
+    let watchdog = (plan.target == Target::Machine)
+        .then(|| watchdog(plan))
+        .flatten()
+        .map(|seconds| quote!(::unik::platform::machine::set_watchdog(#seconds);));
     let doc = format!(" The appliance `{}`, for the target `{}`.", plan.appliance, plan.target.word());
     let wire = quote! {
         /// Starts every instance, providers first.
         pub(super) async fn wire() -> Result<(), StartError> {
             #arguments
             #log
+            #watchdog
             #steps
             ::unik::platform::ready();
             Ok(())
@@ -252,6 +261,16 @@ pub(crate) fn log_level(plan: &Plan) -> Option<&str> {
         unik_catalogue::Value::Word(level) if level != "off" => Some(level),
         _ => None,
     }
+}
+
+/// The limit of the watchdog, in seconds, unless it is what the runtime has by itself.
+fn watchdog(plan: &Plan) -> Option<u32> {
+    let time = match plan.settings.get("watchdog")?.first()?.value("time")? {
+        Value::Duration(time) => *time,
+        _ => return None,
+    };
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    u32::try_from(seconds).ok().filter(|seconds| *seconds != WATCHDOG)
 }
 
 /// Replaces the argument of each `include_bytes!("NAME")` for which `place` gives another.

@@ -1,7 +1,13 @@
-//! The continuous health tests of entropy sources: NIST SP 800-90B, section 4.4.
+//! The continuous health tests of entropy sources: NIST SP 800-90B, section 4.4, and one of our
+//! own, as section 4.5 allows.
 //!
-//! They find a source that broke: stuck, or far from what it gave before. They can't tell a
-//! good source from one that somebody can predict.
+//! They find a source that broke: stuck, in a loop, or far from what it gave before. They can't
+//! tell a good source from one that somebody can predict.
+//!
+//! The standard's two tests let a source pass that gives two words in turn. So a third looks
+//! whether the source gives again what it gave a while ago: it compares each byte with each of the
+//! 64 before it, and refuses ten equal ones in a row at one distance. That finds all that
+//! repeats itself after up to 64 bytes (eight words of 64 bits), 74 bytes after it begins.
 //!
 //! Samples are bytes. A source is taken to have at least 4 bits of entropy in each; those that
 //! images use claim 8. With that the tests reject a good source less than once in 2³⁰ samples.
@@ -16,6 +22,12 @@ const WINDOW: u32 = 512;
 /// binomial variable of 512 trials with probability 2⁻⁴ is at most k with probability 1 − 2⁻³⁰.
 const PROPORTION: u32 = 71;
 
+/// Distances, in bytes, at which the period test compares.
+const PERIODS: usize = 64;
+/// Bytes in a row that a source doesn't give again after one and the same distance. With 4 bits of
+/// entropy each the chance of that is 2⁻⁴⁰ at a place, and 2⁻³⁴ for all distances.
+const AGAIN: u8 = 10;
+
 /// Samples that the start-up test looks at before any is used (section 4.3).
 pub const START_UP: u32 = 1024;
 
@@ -26,6 +38,8 @@ pub enum HealthError {
     Repetition,
     /// It gave one byte in a seventh of a window of 512.
     Proportion,
+    /// It gave ten bytes again that it had given up to 64 bytes before.
+    Period,
 }
 
 impl fmt::Display for HealthError {
@@ -33,6 +47,7 @@ impl fmt::Display for HealthError {
         f.write_str(match self {
             HealthError::Repetition => "it fails the repetition count test: one byte again and again",
             HealthError::Proportion => "it fails the adaptive proportion test: one byte far too often",
+            HealthError::Period => "it fails the period test: the same few words again and again",
         })
     }
 }
@@ -48,6 +63,10 @@ pub struct Health {
     seen: u32,
     equal: u32,
     tested: u32,
+    /// The bytes before, the last one first.
+    before: [u8; PERIODS],
+    /// How many bytes in a row were equal to the one at each distance.
+    again: [u8; PERIODS],
     failed: Option<HealthError>,
 }
 
@@ -55,7 +74,17 @@ impl Health {
     /// Before the first sample.
     #[must_use]
     pub const fn new() -> Health {
-        Health { last: 0, repetitions: 0, first: 0, seen: 0, equal: 0, tested: 0, failed: None }
+        Health {
+            last: 0,
+            repetitions: 0,
+            first: 0,
+            seen: 0,
+            equal: 0,
+            tested: 0,
+            before: [0; PERIODS],
+            again: [0; PERIODS],
+            failed: None,
+        }
     }
 
     /// Looks at the source's next bytes. All of them have to come here, in their order, also
@@ -77,6 +106,7 @@ impl Health {
     }
 
     fn next(&mut self, byte: u8) {
+        let is_periodic = self.is_periodic(byte);
         self.tested = self.tested.saturating_add(1);
         self.repetitions = if self.repetitions > 0 && byte == self.last { self.repetitions + 1 } else { 1 };
         self.last = byte;
@@ -89,12 +119,28 @@ impl Health {
             HealthError::Repetition
         } else if self.equal >= PROPORTION {
             HealthError::Proportion
+        } else if is_periodic {
+            HealthError::Period
         } else {
             return;
         };
         self.failed.get_or_insert(error);
         // Neither counts on for ever.
         (self.repetitions, self.equal) = (0, 0);
+    }
+
+    /// Whether `byte` ends a row of bytes that were given before, at one distance.
+    fn is_periodic(&mut self, byte: u8) -> bool {
+        // Bytes that there weren't yet count as zeros: a source that begins with ten of them fails
+        // the repetition test one byte earlier.
+        let mut longest = 0;
+        for (again, before) in self.again.iter_mut().zip(&self.before) {
+            *again = if *before == byte { again.saturating_add(1) } else { 0 };
+            longest = longest.max(*again);
+        }
+        self.before.copy_within(..PERIODS - 1, 1);
+        self.before[0] = byte;
+        longest >= AGAIN
     }
 }
 
@@ -107,6 +153,7 @@ impl Default for Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     /// Bytes of a generator that is good enough for these tests (xorshift).
     fn good(seed: u64) -> impl Iterator<Item = u8> {
@@ -142,6 +189,26 @@ mod tests {
         assert_eq!(test([7; 9]), (Err(HealthError::Repetition), false));
         let late = good(3).take(5000).chain([0; 9]).chain(good(4).take(5000));
         assert_eq!(test(late), (Err(HealthError::Repetition), false));
+    }
+
+    #[test]
+    fn sources_that_repeat_a_few_words_fail() {
+        for period in 2..=PERIODS {
+            let words: Vec<u8> = good(period as u64).skip(64).take(period).collect();
+            let first = words.iter().copied().cycle().take(period + usize::from(AGAIN) - 1);
+            assert_eq!(test(first), (Ok(()), false), "{period}");
+            let periodic = words.iter().copied().cycle().take(period + usize::from(AGAIN));
+            assert_eq!(test(periodic), (Err(HealthError::Period), false), "{period}");
+            // Also one that begins to do so late, and one that gave something else in between.
+            let late = good(7).take(5000).chain(words.iter().copied().cycle().take(period + 64));
+            assert_eq!(test(late), (Err(HealthError::Period), false), "{period}");
+        }
+        // Two words in turn, as the two tests of the standard let through.
+        let two = [0x0123_4567_89ab_cdef_u64, 0xfedc_ba98_7654_3210];
+        let alternating = (0..).flat_map(|at| two[at % 2].to_le_bytes());
+        assert_eq!(test(alternating.take(100_000)).0, Err(HealthError::Period));
+        // Zeros at the beginning are no more than eight.
+        assert_eq!(test([0; 8].into_iter().chain(good(2).skip(64).take(2000))), (Ok(()), true));
     }
 
     #[test]

@@ -4,5 +4,7 @@
 
 #[path = "../src/platform/machine/calendar.rs"]
 mod calendar;
+#[path = "../src/platform/machine/ranges.rs"]
+mod ranges;
 #[path = "../src/platform/machine/windows.rs"]
 mod windows;

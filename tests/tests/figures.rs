@@ -74,15 +74,17 @@ fn guest_time() {
         }
         println!("FIGURE hello, {machine}: entry to main {}", summary(mains));
 
-        let (mut mains, mut readies) = (Vec::new(), Vec::new());
+        let (mut mains, mut readies, mut seals) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let mut running = Running::start(&web, machine, &["--publish", "0:80"]);
             running.wait_for("main after", machine.patience());
             mains.push(number_after(&running.printed(), "main after"));
             readies.push(number_after(&running.printed(), "ready after"));
+            seals.push(number_after(&running.printed(), "sealed in"));
         }
         println!("FIGURE web, {machine}: entry to main {}", summary(mains));
         println!("FIGURE web, {machine}: entry to ready {}", summary(readies));
+        println!("FIGURE web, {machine}: the seal {}", summary(seals));
 
         let answers = (0..ROUNDS).map(|_| {
             let namespace = Namespace::new();

@@ -1,11 +1,11 @@
 //! What holds of an image once it is sealed, seen from outside through QEMU's monitor: what is
-//! mapped, and how; that interrupts from outside end in a crash record; that the watchdog takes
-//! no pause for a loop.
+//! mapped, and how, and which ports are open; that interrupts from outside end in a crash record;
+//! that the watchdog takes no pause for a loop.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ struct Guest {
     printed: mpsc::Receiver<String>,
     /// What it said up to `awaiting`.
     said: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 const PROMPT: &str = "(qemu) ";
@@ -58,7 +58,7 @@ impl Guest {
         }
         let monitor = UnixStream::connect(&socket).expect("QEMU's monitor");
         monitor.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        let mut guest = Guest { child, monitor, printed, said, _folder: folder };
+        let mut guest = Guest { child, monitor, printed, said, folder };
         guest.answer();
         guest
     }
@@ -80,6 +80,37 @@ impl Guest {
             }
         }
         String::from_utf8_lossy(&text).replace('\r', "")
+    }
+
+    /// The ports that ring 3 reaches: by the bitmap of the task state segment that the processor has
+    /// loaded, as the SDM has it (volume 1, 19.5.2).
+    fn open_ports(&mut self, registers: &str) -> Vec<u16> {
+        let (_, rest) = registers.split_once("TR =").expect("a task register");
+        let mut words =
+            rest.split_whitespace().skip(1).map(|word| u64::from_str_radix(word, 16).expect("hexadecimal"));
+        let (base, limit) = (words.next().expect("a base"), words.next().expect("a limit"));
+        let file = self.folder.path().join("tss");
+        self.tell(&format!("pmemsave {base:#x} {:#x} \"{}\"", limit + 1, file.display()));
+        let segment = std::fs::read(file).expect("what the monitor saved");
+        assert_eq!(segment.len() as u64, limit + 1);
+        let bitmap = usize::from(u16::from_le_bytes([segment[102], segment[103]]));
+        // It reads two bytes, and both must be in the segment.
+        let is_open = |port: &u16| {
+            let at = bitmap + usize::from(*port / 8);
+            at + 1 < segment.len() && segment[at] >> (port % 8) & 1 == 0
+        };
+        (0..=u16::MAX).filter(is_open).collect()
+    }
+
+    /// Stops the monitor's process, or lets it go on.
+    fn signal(&self, signal: &str) {
+        let timeout = self.child.id();
+        let children = format!("/proc/{timeout}/task/{timeout}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        for child in children.split_whitespace() {
+            // It may have ended by itself.
+            let _ = Command::new("kill").args([signal, child]).status();
+        }
     }
 
     /// How it ended, and what it printed meanwhile.
@@ -151,6 +182,7 @@ fn what_is_mapped_after_the_seal_is_what_the_book_says() {
             let mut guest = Guest::start(accel, kind, "mode=await watchdog=0");
             let pages = pages(&guest.tell("info tlb"));
             let registers = guest.tell("info registers");
+            let open = guest.open_ports(&registers);
             drop(guest.tell("quit"));
             guest.end();
             let name = format!("{kind} on {accel}");
@@ -201,10 +233,15 @@ fn what_is_mapped_after_the_seal_is_what_the_book_says() {
             assert_eq!(register(&registers, "CR4") & 0x30_0800, 0x30_0800, "{name}: {registers}");
             assert_eq!(register(&registers, "EFER") & 0x801, 0x800, "{name}: NX, and no SYSCALL");
             assert_eq!(register(&registers, "CPL"), 3, "{name}");
+            // Interrupts on, and no port by the privilege level.
+            assert_eq!(register(&registers, "RFL") & 0x3200, 0x200, "{name}: {registers}");
+            assert_eq!(open, [0x3f8, 0x3fd], "{name}: the ports of the console that printing takes");
             seen += 1;
         }
     }
-    println!("{seen} machines: every page is as it must be");
+    println!("{seen} machines: every page, and each of the 65,536 ports, is as it must be");
+    let gate = elf.section_by_name(".gate.text").expect("the gate");
+    println!("FIGURE the gate: {} bytes", gate.size());
 }
 
 /// Of a device: the page of its bells, for the gate alone on virtio-mmio. What tells it where to
@@ -284,5 +321,24 @@ fn the_watchdog_takes_no_pause_for_a_loop() {
         let (status, printed) = guest.end();
         assert_eq!(status, Some(33), "{accel}: {printed}");
         assert!(began.elapsed() > Duration::from_secs(10), "{accel}: it wasn't paused");
+    }
+}
+
+/// A machine that has a twentieth of a processor takes ten seconds for a turn of half a second. The
+/// watchdog's limit is five.
+#[test]
+fn the_watchdog_takes_no_throttled_machine_for_a_loop() {
+    let guests: Vec<_> = all("microvm")
+        .map(|(accel, kind)| (accel, Guest::start(accel, kind, "mode=turn ms=500 watchdog=5")))
+        .collect();
+    for _ in 0..12 {
+        guests.iter().for_each(|(_, guest)| guest.signal("-STOP"));
+        std::thread::sleep(Duration::from_millis(950));
+        guests.iter().for_each(|(_, guest)| guest.signal("-CONT"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for (accel, guest) in guests {
+        let (status, printed) = guest.end();
+        assert_eq!(status, Some(33), "{accel}: {printed}");
     }
 }

@@ -7,15 +7,16 @@
 //! with fresh words.
 //!
 //! # Health check
-//! All that the processor gives goes through the continuous tests of NIST SP 800-90B
-//! ([`unik::health`]), 1,024 bytes of it before the first use. A word that is all ones or all
+//! All that either instruction gives goes through the continuous tests of [`unik::health`], 1,024
+//! bytes of it before the first use. A word that is all ones or all
 //! zeros, or the same as the one before, is a failure too (some processors gave all ones
-//! after a suspend, with the carry flag that says "valid"). An instruction that gives nothing
-//! is tried 10 times, as Intel advises; then the source has failed, and says so. A source
-//! that failed isn't used further: there is no output without it.
+//! after a suspend, with the carry flag that says "valid"). RDRAND is tried 10 times, as Intel
+//! advises, before it counts as failed; where RDSEED runs dry RDRAND gives the seed. A source
+//! that failed once isn't used again: there is no output without it.
 //!
-//! The platform's own entropy, in a process the kernel's, is mixed into the seeds, and stands in on
-//! processors without the instruction.
+//! In a process the kernel's entropy, tested in the same way, is mixed into the seeds, and stands in
+//! on processors without the instruction. On the machine the platform has no other source than the
+//! processor.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -32,7 +33,7 @@ use unik::platform;
 use unik::start::{Context, StartError};
 
 pub use generator::{Generator, Words};
-pub use processor::{Failed, Processor};
+pub use processor::{Failed, Processor, Tested};
 
 unik::options!();
 
@@ -67,43 +68,52 @@ impl Entropy for Rdrand {
     }
 }
 
-/// The processor's words, mixed with the platform's entropy where it has one.
+/// The processor's words, mixed with the platform's entropy where that is another source.
 #[derive(Debug)]
 struct Source {
     processor: Option<Processor>,
+    platform: Option<Tested>,
 }
 
 impl Source {
     /// `None` when neither the processor nor the platform has entropy.
     fn find() -> Option<Source> {
         let processor = Processor::find();
-        (processor.is_some() || platform::entropy(&mut [0]).is_ok()).then_some(Source { processor })
+        // On the machine it is RDRAND again, and a word mixed with itself is nothing.
+        let has_platform = cfg!(not(unik_machine)) && platform::entropy(&mut [0]).is_ok();
+        let platform = has_platform.then(Tested::new);
+        (processor.is_some() || platform.is_some()).then_some(Source { processor, platform })
     }
-}
 
-impl Source {
-    /// The start-up test. The platform's entropy, where it stands in, has its own.
+    /// The start-up tests.
     fn start_up(&mut self) -> Result<(), Failed> {
-        self.processor.as_mut().map_or(Ok(()), Processor::start_up)
+        self.processor.as_mut().map_or(Ok(()), Processor::start_up)?;
+        while self.platform.as_ref().is_some_and(|platform| !platform.is_started()) {
+            self.platform_word()?;
+        }
+        Ok(())
+    }
+
+    /// A word of the platform, 0 if it isn't used.
+    fn platform_word(&mut self) -> Result<u64, Failed> {
+        let Some(tested) = &mut self.platform else { return Ok(0) };
+        let mut bytes = [0; 8];
+        let given = platform::entropy(&mut bytes);
+        tested.take(given.ok().map(|()| u64::from_ne_bytes(bytes)))
     }
 }
 
 impl Words for Source {
     fn seed_word(&mut self) -> Result<u64, Failed> {
-        let mut platform = [0; 8];
-        let has_platform = platform::entropy(&mut platform).is_ok();
-        let platform = u64::from_ne_bytes(platform);
-        match &mut self.processor {
-            Some(processor) => Ok(processor.seed_word()? ^ platform),
-            None if has_platform => Ok(platform),
-            None => Err(Failed),
-        }
+        let platform = self.platform_word()?;
+        let processor = self.processor.as_mut().map_or(Ok(0), Processor::seed_word)?;
+        Ok(processor ^ platform)
     }
 
     fn quick_word(&mut self) -> Result<u64, Failed> {
         match &mut self.processor {
             Some(processor) => processor.quick_word(),
-            None => self.seed_word(),
+            None => self.platform_word(),
         }
     }
 }

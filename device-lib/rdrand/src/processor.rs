@@ -27,60 +27,110 @@ impl fmt::Display for Failed {
 
 impl core::error::Error for Failed {}
 
+/// Words of one source, each tested before it is used. A source that failed once stays failed.
+#[derive(Debug)]
+pub struct Tested {
+    last: u64,
+    failed: bool,
+    health: Health,
+}
+
+impl Tested {
+    /// Before the first word.
+    #[must_use]
+    pub const fn new() -> Tested {
+        Tested { last: 0, failed: false, health: Health::new() }
+    }
+
+    /// Takes the next word of the source; `None` stands for one that it didn't give.
+    ///
+    /// # Errors
+    /// [`Failed`], from then on always.
+    pub fn take(&mut self, word: Option<u64>) -> Result<u64, Failed> {
+        let Some(word) = word.filter(|_| !self.failed) else {
+            self.failed = true;
+            return Err(Failed);
+        };
+        let is_healthy = self.health.test(&word.to_le_bytes()).is_ok();
+        // In a good source each of these comes by chance once in 2⁶⁴ words.
+        let is_odd = word == 0 || word == u64::MAX || word == self.last;
+        self.last = word;
+        self.failed = !is_healthy || is_odd;
+        if self.failed { Err(Failed) } else { Ok(word) }
+    }
+
+    /// Whether the start-up test is through.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        self.health.is_started()
+    }
+}
+
+impl Default for Tested {
+    fn default() -> Tested {
+        Tested::new()
+    }
+}
+
+/// An instruction that may give a word.
+type Instruction = fn() -> Option<u64>;
+
 /// The processor's generator. Holding one proves that the processor has RDRAND.
 #[derive(Debug)]
 pub struct Processor {
-    has_rdseed: bool,
-    last: u64,
-    health: Health,
+    rdrand: (Instruction, Tested),
+    /// `None` where there is none, or it runs dry.
+    rdseed: Option<(Instruction, Tested)>,
 }
 
 impl Processor {
     /// The processor's generator, if CPUID says that it has one.
     #[must_use]
     pub fn find() -> Option<Processor> {
-        features().map(|has_rdseed| Processor { has_rdseed, last: 0, health: Health::new() })
+        let has_rdseed = features()?;
+        Some(Processor {
+            rdrand: (rdrand, Tested::new()),
+            rdseed: has_rdseed.then_some((rdseed, Tested::new())),
+        })
     }
 
-    /// The start-up test: words that aren't used.
+    /// The start-up test of both instructions, by words that aren't used.
     ///
     /// # Errors
     /// [`Failed`].
     pub fn start_up(&mut self) -> Result<(), Failed> {
-        while !self.health.is_started() {
+        while !self.rdrand.1.is_started() {
             self.quick_word()?;
         }
-        Ok(())
-    }
-
-    /// The health check: see the crate's page.
-    fn check(&mut self, word: u64) -> Result<u64, Failed> {
-        self.health.test(&word.to_le_bytes()).map_err(|_| Failed)?;
-        // In a good source each of these comes by chance once in 2⁶⁴ words.
-        if word == 0 || word == u64::MAX || word == self.last {
-            return Err(Failed);
+        while let Some((instruction, tested)) =
+            self.rdseed.as_mut().filter(|(_, tested)| !tested.is_started())
+        {
+            match tries(RDSEED_TRIES, *instruction) {
+                Some(word) => drop(tested.take(Some(word))?),
+                None => self.rdseed = None,
+            }
         }
-        self.last = word;
-        Ok(word)
+        Ok(())
     }
 }
 
 impl Words for Processor {
     fn seed_word(&mut self) -> Result<u64, Failed> {
-        let seed = if self.has_rdseed { tries(RDSEED_TRIES, rdseed) } else { None };
-        match seed {
-            Some(word) => self.check(word),
-            None => self.quick_word(),
+        if let Some((instruction, tested)) = &mut self.rdseed
+            && let Some(word) = tries(RDSEED_TRIES, *instruction)
+        {
+            return tested.take(Some(word));
         }
+        self.quick_word()
     }
 
     fn quick_word(&mut self) -> Result<u64, Failed> {
-        let word = tries(RDRAND_TRIES, rdrand).ok_or(Failed)?;
-        self.check(word)
+        let (instruction, tested) = &mut self.rdrand;
+        tested.take(tries(RDRAND_TRIES, *instruction))
     }
 }
 
-fn tries(limit: u32, instruction: fn() -> Option<u64>) -> Option<u64> {
+fn tries(limit: u32, instruction: Instruction) -> Option<u64> {
     (0..limit).find_map(|_| {
         let word = instruction();
         if word.is_none() {
@@ -120,7 +170,7 @@ fn rdrand() -> Option<u64> {
 #[cfg(target_arch = "x86_64")]
 fn rdseed() -> Option<u64> {
     let mut word = 0;
-    // SAFETY: called only by a `Processor` whose `has_rdseed` CPUID has set.
+    // SAFETY: called only through a `Processor`, which has it only where CPUID shows RDSEED.
     let is_valid = unsafe { core::arch::x86_64::_rdseed64_step(&mut word) };
     (is_valid == 1).then_some(word)
 }
@@ -137,21 +187,77 @@ fn rdseed() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
+    use alloc::vec::Vec;
+
+    /// Words that pass (splitmix64).
+    fn good(at: u64) -> u64 {
+        let mut word = at.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ word >> 31
+    }
+
+    fn tested(words: &[u64]) -> Result<u64, Failed> {
+        let mut tested = Tested::new();
+        words.iter().map(|word| tested.take(Some(*word))).last().unwrap_or(Err(Failed))
+    }
 
     #[test]
-    fn stuck_sources_fail() {
-        let mut processor = Processor { has_rdseed: false, last: 0, health: Health::new() };
-        let (one, other) = (0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
-        assert_eq!(processor.check(0), Err(Failed));
-        assert_eq!(processor.check(u64::MAX), Err(Failed));
-        assert_eq!(processor.check(one), Ok(one));
-        assert_eq!(processor.check(one), Err(Failed));
-        assert_eq!(processor.check(other), Ok(other));
-        // Two in a row are nine equal bytes; from then on nothing is good enough.
-        assert_eq!(processor.check(0x1111_1111_1111_1111), Ok(0x1111_1111_1111_1111));
-        assert_eq!(processor.check(0x2222_2222_2222_2211), Err(Failed));
-        assert_eq!(processor.check(one), Err(Failed));
+    fn a_source_that_failed_once_is_not_used_again() {
+        for bad in [Some(0), Some(u64::MAX), Some(good(0)), Some(0x1111_1111_1111_1111), None] {
+            let mut tested = Tested::new();
+            assert_eq!(tested.take(Some(good(0))), Ok(good(0)));
+            if bad == Some(0x1111_1111_1111_1111) {
+                // Two in a row are more than eight equal bytes.
+                assert!(tested.take(bad).is_ok());
+                assert_eq!(tested.take(Some(0x2222_2222_2222_2211)), Err(Failed));
+            } else {
+                assert_eq!(tested.take(bad), Err(Failed), "{bad:x?}");
+            }
+            for at in 1..10 {
+                assert_eq!(tested.take(Some(good(at))), Err(Failed), "{bad:x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_in_a_loop_fails() {
+        for period in 2..=8 {
+            let words: Vec<u64> = (0..period).map(good).collect();
+            let twice: Vec<u64> = words.iter().copied().cycle().take(2 * words.len()).collect();
+            assert!(tested(&words).is_ok(), "{period}");
+            assert_eq!(tested(&twice), Err(Failed), "{period}");
+        }
+    }
+
+    fn processor(rdrand: Instruction, rdseed: Option<Instruction>) -> Processor {
+        Processor {
+            rdrand: (rdrand, Tested::new()),
+            rdseed: rdseed.map(|instruction| (instruction, Tested::new())),
+        }
+    }
+
+    /// Good words; each thread has its own.
+    fn counting() -> Option<u64> {
+        std::thread_local!(static NEXT: core::cell::Cell<u64> = const { core::cell::Cell::new(0) });
+        Some(good(NEXT.replace(NEXT.get() + 1)))
+    }
+
+    #[test]
+    fn either_instruction_can_be_refused() {
+        let stuck: Instruction = || Some(0x0123_4567_89ab_cdef);
+        assert_eq!(processor(stuck, None).start_up(), Err(Failed));
+        assert_eq!(processor(stuck, Some(counting)).start_up(), Err(Failed));
+        assert_eq!(processor(counting, Some(stuck)).start_up(), Err(Failed));
+        assert_eq!(processor(|| None, Some(counting)).start_up(), Err(Failed));
+        // What runs dry is done without.
+        let mut dry = processor(counting, Some(|| None));
+        assert_eq!(dry.start_up(), Ok(()));
+        assert!(dry.rdseed.is_none() && dry.seed_word().is_ok());
+        assert_eq!(processor(counting, Some(counting)).start_up(), Ok(()));
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! All that the device gives goes through the continuous tests of NIST SP 800-90B
 //! ([`unik::health`]), 1,024 bytes of it before the first seed is used. A seed is refused, and
 //! the start of the instance fails, when it doesn't pass, when the device gives no bytes in
-//! time, or when it repeats its last answer. If that happens later, the generator goes on with
-//! the state that it has, and says so once.
+//! time, or when it repeats its last answer; a device that was refused stays so. If that happens
+//! later, the generator goes on with the state that it has, and says so once.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -24,6 +24,7 @@ pub struct Source<P> {
     seed: [u8; SEED],
     have: usize,
     last: Option<[u8; SEED]>,
+    repeated: bool,
     health: Health,
 }
 
@@ -36,7 +37,7 @@ pub enum SourceError {
     Empty,
     /// Its bytes fail a health test.
     Health(HealthError),
-    /// It answered as the last time.
+    /// It answered as the last time, now or before.
     Repeated,
 }
 
@@ -75,6 +76,7 @@ impl<P: Port> Source<P> {
             seed: [0; SEED],
             have: 0,
             last: None,
+            repeated: false,
             health: Health::new(),
         })
     }
@@ -121,13 +123,11 @@ impl<P: Port> Source<P> {
         }
     }
 
-    /// The seed, if it can be one.
+    /// The seed, if it can be one. A device that repeated itself isn't believed again.
     fn checked(&mut self) -> Result<[u8; SEED], SourceError> {
         let seed = core::mem::replace(&mut self.seed, [0; SEED]);
-        if self.last.replace(seed) == Some(seed) {
-            return Err(SourceError::Repeated);
-        }
-        Ok(seed)
+        self.repeated |= self.last.replace(seed) == Some(seed);
+        if self.repeated { Err(SourceError::Repeated) } else { Ok(seed) }
     }
 }
 
@@ -193,6 +193,10 @@ mod tests {
         assert!(poll(&mut source).is_pending());
         answer(&device, &good(5, BUFFER));
         assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Repeated)));
+        // And so it is from then on.
+        assert!(poll(&mut source).is_pending());
+        answer(&device, &good(6, BUFFER));
+        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Repeated)));
         // One that broke stays broken.
         for bytes in [vec![7; SEED], good(9, BUFFER)] {
             assert!(poll(&mut source).is_pending());
@@ -200,6 +204,17 @@ mod tests {
             let error = SourceError::Health(HealthError::Repetition);
             assert_eq!(poll(&mut source), Poll::Ready(Err(error)));
         }
+    }
+
+    #[test]
+    fn a_device_in_a_loop_is_noticed() {
+        // It gives three words in turn, each of them fine.
+        let (mut source, device) = source();
+        assert!(poll(&mut source).is_pending());
+        let words: Vec<u8> = good(11, 24);
+        let bytes: Vec<u8> = words.iter().copied().cycle().take(BUFFER).collect();
+        answer(&device, &bytes);
+        assert_eq!(poll(&mut source), Poll::Ready(Err(SourceError::Health(HealthError::Period))));
     }
 
     #[test]

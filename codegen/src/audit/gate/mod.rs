@@ -42,7 +42,7 @@ pub struct Gate {
     pub privileged: BTreeMap<String, u32>,
     /// The registers that `wrmsr` writes.
     pub registers: Vec<u32>,
-    /// The functions of the runtime that reach I/O ports.
+    /// The functions of the runtime with instructions of port I/O.
     pub ports: Vec<String>,
     /// The I/O ports that stay open after the seal, and for what.
     pub open_ports: Vec<(String, String)>,

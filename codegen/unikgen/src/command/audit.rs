@@ -246,7 +246,7 @@ fn gate(audit: &Audit, paint: Paint) -> String {
     for (ports, what) in &gate.open_ports {
         let _ = writeln!(text, "  {ports} stay open after the seal: {what}");
     }
-    let _ = writeln!(text, "  reached from, before the seal too:");
+    let _ = writeln!(text, "  reached by, before the seal too:");
     for function in &gate.ports {
         let _ = writeln!(text, "    {function}");
     }

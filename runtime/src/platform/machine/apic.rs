@@ -7,7 +7,7 @@ use core::cell::Cell;
 
 use super::calls::{self, Arm, Wait};
 use super::gate::{SPURIOUS_VECTOR, TIMER_VECTOR};
-use super::{OneThread, clock, cpu, paging};
+use super::{OneThread, clock, cpu, paging, ports};
 
 const MSR_APIC_BASE: u32 = 0x1b;
 const MSR_X2APIC: u32 = 0x800;
@@ -50,7 +50,7 @@ static TIMER: OneThread<Cell<Timer>> = OneThread::new(Cell::new(Timer { counts_p
 pub fn start() {
     for port in PIC_MASKS {
         // SAFETY: masks a legacy interrupt controller, if there is one.
-        unsafe { cpu::out8(port, 0xff) };
+        unsafe { ports::out8(port, 0xff) };
     }
     let features = cpu::features();
     let arm = if features.tsc_deadline { Arm::TscDeadline } else { Arm::OneShot };

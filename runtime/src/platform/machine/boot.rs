@@ -8,7 +8,11 @@
 //! (the rest of the boot page tables) is filled by ring 3.
 //!
 //! The boot page tables map the first GiB, readable, writable and executable for ring 3.
-//! [`paging`](super::paging) replaces them before anything else happens.
+//! [`paging`](super::paging) replaces them before anything else happens but reading what the
+//! monitor left: memory map and boot line.
+//!
+//! An image that was built for AVX looks first whether the processor has it: even the code that
+//! would say so later may need it.
 
 use core::arch::global_asm;
 
@@ -114,6 +118,21 @@ global_asm!(
     rdtsc
     mov esi, eax
     mov edi, edx
+    .if {xcr0}
+    mov ebp, ebx
+    mov eax, 1
+    cpuid
+    not ecx
+    test ecx, {needs}
+    jne gate_lacking
+    mov eax, 7
+    xor ecx, ecx
+    cpuid
+    not ebx
+    test ebx, {needs_7}
+    jne gate_lacking
+    mov ebx, ebp
+    .endif
     mov dword ptr [boot_pml4], offset boot_pdpt + 0x27  // present, writable, ring 3, accessed
     mov dword ptr [boot_pdpt], offset boot_pd_first + 0x27
     mov dword ptr [boot_pd_first], 0xe7                 // the first 2 MiB; dirty, large page
@@ -157,6 +176,28 @@ global_asm!(
     push offset ring3_entry
     iretq
     "#,
+    // The one end that isn't Rust's: there is no stack yet.
+    r#"
+    .if {xcr0}
+    .code32
+    gate_lacking:
+    mov esi, offset 9f
+    cld
+2:  lodsb
+    test al, al
+    je 3f
+    mov dx, {console}
+    out dx, al
+    jmp 2b
+3:  mov al, {failed}
+    out {exit_port}, al
+    mov al, {reset}
+    out {reset_port}, al
+    ud2
+9:  .asciz "error: this processor lacks AVX2, or what else `cpu x86-64-v3` stands for\r\n"
+    .endif
+    .code64
+    "#,
     // Ring 3, 64 bits, within the first 2 MiB. The page is ring 0's when the boot page tables go.
     r#"
     ring3_entry:
@@ -185,6 +226,13 @@ global_asm!(
     idt_entries = const IDT_ENTRIES,
     idt_limit = const IDT_ENTRIES * 16 - 1,
     xcr0 = const super::cpu::XCR0_BOOT,
+    needs = const super::cpu::BOOT_NEEDS,
+    needs_7 = const super::cpu::BUILT_FOR.1,
+    console = const super::console::CONSOLE_PORT,
+    failed = const super::exit::value(super::super::Ending::Failed),
+    exit_port = const super::exit::EXIT_PORT,
+    reset = const super::exit::RESET,
+    reset_port = const super::exit::RESET_PORT,
     cr4 = const super::cpu::CR4_BOOT,
     // PG, WP, NE, ET, MP, PE
     cr0 = const 0x8001_0033_u32,

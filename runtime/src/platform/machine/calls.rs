@@ -1,4 +1,4 @@
-//! Calls into the [gate](super::gate): wait and write, and setup until the seal.
+//! Calls into the [gate](super::gate): wait, write and end, and setup until the seal.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -25,7 +25,9 @@ unsafe extern "C" {
     static gate_eoi: AtomicU64;
     static gate_deadline: AtomicU32;
     static gate_x2apic: AtomicU32;
-    static gate_tick_length: AtomicU32;
+    static gate_tick_part: AtomicU32;
+    static gate_tick_part_tsc: AtomicU64;
+    static gate_tick_slack: AtomicU32;
     static gate_tick_limit: AtomicU32;
     static gate_slot_registers: [AtomicU64; SLOTS];
     static gate_slot_values: [AtomicU32; SLOTS];
@@ -57,14 +59,23 @@ pub fn choose_apic(x2apic: bool, arm: Arm) {
     }
 }
 
-/// Sets the watchdog: the length of its ticks, in the timer's unit, and after how many without
-/// progress it ends the image; 0 for never. Before the seal only.
-pub fn set_watchdog(tick_length: u32, limit: u32) {
+/// Sets the length of the watchdog's ticks, by the 4,096th part of a second: in the timer's unit,
+/// at most [`MOST_TICK_PART`](super::watchdog::MOST_TICK_PART), and in those of the time stamp
+/// counter. A tick that comes more than `slack` of the latter too late isn't counted. Before the
+/// seal only.
+pub fn set_ticks(part: u32, part_tsc: u64, slack: u32) {
     // SAFETY: variables that ring 3 may write until the seal.
     unsafe {
-        gate_tick_length.store(tick_length, Ordering::Relaxed);
-        gate_tick_limit.store(limit, Ordering::Relaxed);
+        gate_tick_part.store(part, Ordering::Relaxed);
+        gate_tick_part_tsc.store(part_tsc, Ordering::Relaxed);
+        gate_tick_slack.store(slack, Ordering::Relaxed);
     }
+}
+
+/// Sets how many ticks there may be without a wait. Before the seal only.
+pub fn set_tick_limit(limit: u32) {
+    // SAFETY: a variable that ring 3 may write until the seal.
+    unsafe { gate_tick_limit.store(limit, Ordering::Relaxed) }
 }
 
 /// What a wait does.
@@ -72,7 +83,8 @@ pub fn set_watchdog(tick_length: u32, limit: u32) {
 pub enum Wait {
     /// Sleep until an interrupt; the timer is as it was.
     Sleep,
-    /// Arm the timer with this (a TSC value, or a count of the local APIC), then sleep.
+    /// Arm the timer with this (a TSC value, or a count of the local APIC), then sleep. What is
+    /// more than a second ahead counts as a second.
     Arm(u64),
     /// Take a pending interrupt if there is one; don't sleep.
     Look,
@@ -93,8 +105,8 @@ pub fn wait(how: Wait) -> Option<u8> {
         asm!(
             "call gate_wait_call",
             in("edi") selector,
-            inout("rax") value & 0xffff_ffff => _,
-            inout("rdx") value >> 32 => _,
+            inout("rax") value => _,
+            out("rdx") _,
             out("rcx") _,
             out("rsi") stub,
         );
@@ -123,6 +135,13 @@ pub fn write(slot: u32) {
     // write's effect is argued for by the caller of `add_write`. Memory is an input: a device
     // may read what was written before.
     unsafe { asm!("call gate_write_call", inout("rdi") u64::from(slot) => _, out("rax") _, out("rcx") _) }
+}
+
+/// Enters the gate to end the machine with a value for its exit port. A fault's value is refused,
+/// as a breakpoint that is nobody's: it takes a fault.
+pub fn end(value: u8) -> ! {
+    // SAFETY: the gate never returns from here.
+    unsafe { asm!("call gate_end_call", "ud2", in("edi") u32::from(value), options(noreturn)) }
 }
 
 /// Writes a model-specific register.

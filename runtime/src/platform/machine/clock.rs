@@ -9,7 +9,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::calendar::CmosTime;
-use super::{OneThread, apic, calls, cpu};
+use super::{OneThread, apic, calls, cpu, ports};
 
 const NS_PER_S: u64 = 1_000_000_000;
 const HYPERVISOR_LEAF: u32 = 0x4000_0000;
@@ -36,6 +36,7 @@ struct State {
     /// Nanoseconds since 1970 at entry.
     wall_at_entry: Option<u64>,
     main_tsc: u64,
+    seal_ticks: u64,
 }
 
 static STATE: OneThread<Cell<State>> = OneThread::new(Cell::new(State {
@@ -46,6 +47,7 @@ static STATE: OneThread<Cell<State>> = OneThread::new(Cell::new(State {
     ticks_per_ns: 0,
     wall_at_entry: None,
     main_tsc: 0,
+    seal_ticks: 0,
 }));
 
 /// The last time given out.
@@ -89,6 +91,8 @@ pub struct BootTimes {
     pub entry: u64,
     /// Time stamp counter when `__unik_main` was called.
     pub main: u64,
+    /// Ticks of the time stamp counter that the seal took; 0 before it.
+    pub seal: u64,
     /// Ticks of the time stamp counter per millisecond.
     pub khz: u64,
 }
@@ -99,6 +103,12 @@ impl BootTimes {
     pub fn entry_to_main_us(&self) -> u64 {
         self.main.wrapping_sub(self.entry).saturating_mul(1000) / self.khz.max(1)
     }
+
+    /// Microseconds that the seal took.
+    #[must_use]
+    pub fn seal_us(&self) -> u64 {
+        self.seal.saturating_mul(1000) / self.khz.max(1)
+    }
 }
 
 /// How long boot took, in the terms of the time stamp counter.
@@ -106,7 +116,7 @@ impl BootTimes {
 pub fn boot_times() -> BootTimes {
     let state = STATE.get();
     let khz = (u128::from(state.ticks_per_ns) * 1_000_000) >> 32;
-    BootTimes { entry: state.entry_tsc, main: state.main_tsc, khz: khz as u64 }
+    BootTimes { entry: state.entry_tsc, main: state.main_tsc, seal: state.seal_ticks, khz: khz as u64 }
 }
 
 /// Finds the time. The monitor entered the image at `entry_tsc`.
@@ -139,6 +149,11 @@ pub fn start(entry_tsc: u64) {
 /// Marks the moment before main.
 pub fn enter_main() {
     STATE.set(State { main_tsc: cpu::tsc(), ..STATE.get() });
+}
+
+/// Says how long the seal took, in ticks of the time stamp counter.
+pub fn sealed(ticks: u64) {
+    STATE.set(State { seal_ticks: ticks, ..STATE.get() });
 }
 
 /// Nanoseconds since entry.
@@ -285,15 +300,15 @@ fn legacy_timer_khz() -> Option<u64> {
     const PATIENCE: u64 = 500_000_000;
     // SAFETY: a timer and the speaker's gate, which reach no memory.
     unsafe {
-        let control = cpu::in8(CONTROL) & !3;
-        cpu::out8(CONTROL, control);
-        cpu::out8(0x43, 0xb0); // channel 2, both bytes, mode 0
-        cpu::out8(0x42, COUNT as u8);
-        cpu::out8(0x42, (COUNT >> 8) as u8);
-        cpu::out8(CONTROL, control | 1);
+        let control = ports::in8(CONTROL) & !3;
+        ports::out8(CONTROL, control);
+        ports::out8(0x43, 0xb0); // channel 2, both bytes, mode 0
+        ports::out8(0x42, COUNT as u8);
+        ports::out8(0x42, (COUNT >> 8) as u8);
+        ports::out8(CONTROL, control | 1);
         let start = cpu::tsc();
         let mut looks = 0;
-        while cpu::in8(CONTROL) & OUTPUT == 0 {
+        while ports::in8(CONTROL) & OUTPUT == 0 {
             looks += 1;
             if cpu::tsc().wrapping_sub(start) > PATIENCE {
                 return None;
@@ -309,8 +324,8 @@ fn cmos_clock() -> Option<u64> {
     let read = |register: u8| {
         // SAFETY: the clock's registers, and NMI left enabled; neither reaches memory.
         unsafe {
-            cpu::out8(0x70, register);
-            cpu::in8(0x71)
+            ports::out8(0x70, register);
+            ports::in8(0x71)
         }
     };
     const STATUS_A: u8 = 10;

@@ -6,13 +6,14 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::cpu;
+use super::{cpu, ports};
 
-/// First of the serial port's eight ports; they stay open after the seal.
+/// First of the serial port's eight ports: takes a byte. Stays open after the seal.
 pub const CONSOLE_PORT: u16 = 0x3f8;
+/// Says whether the port takes one. Stays open after the seal.
+pub const LINE_STATUS: u16 = 0x3fd;
 
 const FIFO_CONTROL: u16 = CONSOLE_PORT + 2;
-const LINE_STATUS: u16 = CONSOLE_PORT + 5;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
 const FIFO_BYTES: usize = 16;
 
@@ -25,7 +26,7 @@ static STUCK: AtomicBool = AtomicBool::new(false);
 /// Switches the port's transmit queue on.
 pub fn start() {
     // SAFETY: a serial port reaches no memory.
-    unsafe { cpu::out8(FIFO_CONTROL, 1) }
+    unsafe { ports::out8(FIFO_CONTROL, 1) }
 }
 
 /// Writes all bytes, unless the port has been stuck for a second: then what is left is
@@ -37,7 +38,7 @@ pub fn write(bytes: &[u8]) {
         }
         for byte in chunk {
             // SAFETY: a serial port reaches no memory.
-            unsafe { cpu::out8(CONSOLE_PORT, *byte) }
+            unsafe { ports::out8(CONSOLE_PORT, *byte) }
         }
     }
 }
@@ -46,7 +47,7 @@ fn is_ready() -> bool {
     let start = cpu::tsc();
     loop {
         // SAFETY: a serial port reaches no memory.
-        if unsafe { cpu::in8(LINE_STATUS) } & TRANSMITTER_EMPTY != 0 {
+        if unsafe { ports::in8(LINE_STATUS) } & TRANSMITTER_EMPTY != 0 {
             STUCK.store(false, Ordering::Relaxed);
             return true;
         }

@@ -1,9 +1,8 @@
-//! What the processor is and can do: CPUID, the time stamp counter, port I/O, RDRAND.
+//! What the processor is and can do: CPUID, the time stamp counter, RDRAND.
 //!
 //! `cpuid` is expensive in a guest (17,000 cycles where virtualisation is nested), so each
 //! leaf is read once, at boot.
 
-use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _rdrand64_step, _rdtsc};
 use core::cell::Cell;
 
@@ -61,7 +60,7 @@ pub fn features() -> Features {
 }
 
 /// The bits of CPUID 1.ECX and 7.EBX that stand for what the image was built for.
-const BUILT_FOR: (u32, u32) = {
+pub const BUILT_FOR: (u32, u32) = {
     const fn bit(has: bool, bit: u32) -> u32 {
         if has { 1 << bit } else { 0 }
     }
@@ -82,6 +81,9 @@ const BUILT_FOR: (u32, u32) = {
             | bit(cfg!(target_feature = "avx512f"), 16),
     )
 };
+
+/// What boot asks CPUID 1.ECX for before it switches AVX on: that, and XSAVE.
+pub const BOOT_NEEDS: u32 = BUILT_FOR.0 | 1 << 26;
 
 /// Reads the feature leaves.
 ///
@@ -139,45 +141,4 @@ pub fn random() -> Option<u64> {
     }
     // SAFETY: CPUID says that the instruction exists.
     (0..10).find_map(|_| unsafe { step() })
-}
-
-/// Writes a byte to a port.
-///
-/// # Safety
-/// The effect of the write on the device behind the port leaves memory alone. After the
-/// seal any port but those of the console and the exit is a general protection fault.
-pub unsafe fn out8(port: u16, value: u8) {
-    // SAFETY: the caller's.
-    unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags)) }
-}
-
-/// Reads a byte from a port.
-///
-/// # Safety
-/// As for [`out8`].
-pub unsafe fn in8(port: u16) -> u8 {
-    let value: u8;
-    // SAFETY: the caller's.
-    unsafe { asm!("in al, dx", in("dx") port, out("al") value, options(nomem, nostack, preserves_flags)) }
-    value
-}
-
-/// Writes a doubleword to a port.
-///
-/// # Safety
-/// As for [`out8`].
-pub unsafe fn out32(port: u16, value: u32) {
-    // SAFETY: the caller's.
-    unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack, preserves_flags)) }
-}
-
-/// Reads a doubleword from a port.
-///
-/// # Safety
-/// As for [`out8`].
-pub unsafe fn in32(port: u16) -> u32 {
-    let value: u32;
-    // SAFETY: the caller's.
-    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags)) }
-    value
 }

@@ -6,11 +6,12 @@
 //!
 //! | entry | from | does |
 //! |---|---|---|
-//! | `int3` at `gate_wait_site` | ring 3 | arms the timer if asked, sleeps, says what ended the sleep |
+//! | `int3` at `gate_wait_site` | ring 3 | arms the timer if asked, for a second at most; sleeps, says what ended the sleep |
 //! | `int3` at `gate_write_site` | ring 3 | writes a value to a register, both fixed before the seal: the *slot* that ring 3 names |
+//! | `int3` at `gate_end_site` | ring 3 | ends the machine, with a value that isn't a fault's |
 //! | device interrupts | the sleep | end of interrupt, return to ring 3 |
 //! | device interrupts | ring 3 | remembered for the next wait |
-//! | the timer | the sleep | as a device's; and it is armed anew, a tick ahead |
+//! | the timer | the sleep | as a device's; and it is armed anew, for a tick |
 //! | the timer | ring 3 | a tick of the watchdog |
 //! | exceptions, NMI, machine check | anywhere | reflected to [`fault`](super::fault) on the emergency stack; a second one ends the machine |
 //!
@@ -26,9 +27,15 @@
 //! ended, so that no other of its class follows before the wait that hands it over. The
 //! timer's class is higher.
 //!
-//! **The watchdog** counts the ticks in which ring 3 made no progress
-//! ([`watchdog`](super::watchdog)): ticks that were delivered, not time, since a machine may
-//! be paused.
+//! **The watchdog** counts the ticks since ring 3 last called wait. From the seal on the timer is
+//! always armed: for the next tick, or by a wait, which can't put it off by more than a second. So
+//! there is no way around it but waiting. Ticks have a length drawn from the time stamp counter, and
+//! one that is late isn't counted, because the machine didn't run when it was due
+//! ([`watchdog`](super::watchdog)).
+//!
+//! **A crash is final.** After the first exception the machine ends as crashed: the call that ends
+//! it otherwise has no effect any more, and ring 3 can't claim a crash that there wasn't. The
+//! handler of the first exception runs under the watchdog, too.
 //!
 //! Stubs that ring 3 can reach load clean flags before they do anything that matters:
 //! interrupt gates don't clear AC, which ring 3 can set to get around SMAP. Not with `clac`,
@@ -40,6 +47,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::boot::{GATE_CODE, IDT_ENTRIES, USER_CODE, USER_DATA};
 use super::calls::{OP_LOAD, OP_READ_MSR, SLOTS};
+use super::watchdog::MOST_TICK_PART;
 
 /// First vector of devices. All are of one priority class: while one is in service, no other
 /// comes.
@@ -70,16 +78,20 @@ global_asm!(
     r#"
     .section .gate.data, "aw", @progbits
     .balign 8
-    .globl gate_arm, gate_eoi, gate_deadline, gate_x2apic, gate_tick_length, gate_tick_limit
+    .globl gate_arm, gate_eoi, gate_deadline, gate_x2apic
+    .globl gate_tick_part, gate_tick_part_tsc, gate_tick_slack, gate_tick_limit
     gate_arm:     .quad gate_arm_deadline   // how a wait arms the timer
     gate_eoi:     .quad gate_eoi_x2apic     // how it ends an interrupt
     gate_pending: .quad 0                   // what came while ring 3 ran: the end of its stub, or 0
+    gate_due:     .quad 0                   // when the next tick is, by the time stamp counter; or 0
+    gate_tick_part_tsc: .quad 1 << 40       // the 4,096th part of a second, by that counter
+    gate_handler_flags: .quad 2             // of the handler of exceptions
     gate_deadline:    .long 1               // the timer takes deadlines, and doesn't count down
     gate_x2apic:      .long 1
-    gate_tick_length: .long -1              // of the watchdog, in the timer's unit
-    gate_tick_limit:  .long 0               // ticks without progress that end the image; 0 for none
-    gate_ticks:       .long 0               // ticks without progress
-    gate_seen:        .long 0               // the progress at the last tick
+    gate_tick_part:   .long {most_part}     // of a second, in the timer's unit
+    gate_tick_slack:  .long -1              // what is later wasn't running, by the time stamp counter
+    gate_tick_limit:  .long -1              // one more of them without a wait ends the image
+    gate_ticks:       .long 0               // since the last wait
     gate_crashed:     .long 0
 
     // What the write call may do: by slot, the register and the value. The register of a slot
@@ -119,6 +131,7 @@ global_asm!(
     wrmsr                                   // arms the timer: the watchdog's first tick
     mov qword ptr [rip + gate_idt + 3 * 16], r8     // breakpoints are gate_breakpoint's
     or dword ptr [rsp + 16], 0x200          // ring 3 goes on with interrupts on
+    or dword ptr [rip + gate_handler_flags], 0x200
     mov cr4, r9
     mov cr3, rsi
 
@@ -142,24 +155,36 @@ global_asm!(
 2:
     cmp qword ptr [rsp], offset gate_wait_site
     jne 6f
+    and dword ptr [rip + gate_ticks], 0
     cmp qword ptr [rip + gate_pending], 0
     jne 5f
     cmp edi, 1
     ja 3f
     jb gate_sleep
+    and qword ptr [rip + gate_due], 0       // ring 3 says when: no tick to count
     jmp qword ptr [rip + gate_arm]
     .globl gate_arm_xapic, gate_arm_x2apic, gate_arm_deadline
     gate_arm_xapic:
+    call gate_clamp
     mov ecx, {xapic_count}
     mov dword ptr [rcx], eax
     jmp gate_sleep
     gate_arm_x2apic:
+    call gate_clamp
+    xor edx, edx
     mov ecx, {x2apic_count}
     wrmsr
     jmp gate_sleep
     gate_arm_deadline:
-    mov ecx, {tsc_deadline}
-    wrmsr
+    mov rsi, rax
+    mov rcx, [rip + gate_tick_part_tsc]
+    shl rcx, 12
+    call gate_now
+    add rax, rcx
+    cmp rsi, rax
+    cmovb rax, rsi
+    or al, 1                                // 0 would disarm it
+    call gate_set_deadline
     gate_sleep:
     sti
     hlt
@@ -175,9 +200,27 @@ global_asm!(
 5:                                          // it came while ring 3 ran
     xor esi, esi
     xchg rsi, [rip + gate_pending]
-    jmp qword ptr [rip + gate_eoi]
-6:                                          // a breakpoint that is nobody's
+    call qword ptr [rip + gate_eoi]
+    iretq
+6:
+    cmp qword ptr [rsp], offset gate_end_site
+    jne 7f
+    mov eax, edi
+    cmp al, {exit_value}                    // there was no fault yet
+    je 7f
+    bts dword ptr [rip + gate_crashed], 0
+    jnc gate_end
+    jmp gate_end_crashed
+7:                                          // a breakpoint that is nobody's
     jmp gate_exceptions + 3 * {stub}
+
+    gate_clamp:                             // a count of 1 to a second's
+    mov ecx, dword ptr [rip + gate_tick_part]
+    shl ecx, 12
+    lea esi, [rax - 1]
+    cmp esi, ecx
+    cmovae eax, ecx
+    ret
 
     // A stub for each exception, and one for the watchdog. The processor pushes an error code
     // for some; the others get a word that means nothing.
@@ -208,7 +251,11 @@ global_asm!(
     cmp byte ptr [rsp + 16], {gate_code}
     jne 2f
     pop rsi
-    jmp qword ptr [rip + gate_eoi]
+    gate_wake:
+    call qword ptr [rip + gate_eoi]
+    gate_leave:
+    lea rsp, [rip + gate_stack_top - 40]    // the frame that ring 3 came with
+    iretq
 2:  pop qword ptr [rip + gate_pending]      // ring 3 ran: ended when it is handed over
     iretq
 
@@ -217,39 +264,55 @@ global_asm!(
     jne gate_tick
     call gate_rearm
     pop rsi
-    jmp qword ptr [rip + gate_eoi]
+    jmp gate_wake
 
     .globl gate_eoi_xapic, gate_eoi_x2apic
     gate_eoi_xapic:
     mov ecx, {xapic_eoi}
     mov dword ptr [rcx], 0
-    jmp gate_leave
+    ret
     gate_eoi_x2apic:
     mov ecx, {x2apic_eoi}
     xor eax, eax
     xor edx, edx
     wrmsr
-    gate_leave:
-    lea rsp, [rip + gate_stack_top - 40]    // the frame that ring 3 came with
-    iretq
+    ret
 
-    gate_rearm:
-    mov eax, dword ptr [rip + gate_tick_length]
-    cmp dword ptr [rip + gate_deadline], 0
-    je 2f
-    mov ecx, eax
+    gate_now:
     rdtsc
-    add eax, ecx
-    adc edx, 0
+    shl rdx, 32
+    or rax, rdx
+    ret
+
+    gate_set_deadline:
+    mov rdx, rax
+    shr rdx, 32
     mov ecx, {tsc_deadline}
     wrmsr
     ret
-2:  cmp dword ptr [rip + gate_x2apic], 0
-    je 3f
+
+    // Arms the timer for the next tick, half a second to one and a half from now: who runs only now
+    // and then, by somebody's rhythm, isn't always found running, or never.
+    gate_rearm:
+    call gate_now
+    mov ecx, eax
+    and ecx, 0xfff
+    add ecx, 0x800
+    mov rdx, rcx
+    imul rdx, [rip + gate_tick_part_tsc]
+    add rax, rdx
+    mov [rip + gate_due], rax
+    cmp dword ptr [rip + gate_deadline], 0
+    jne gate_set_deadline
+    imul ecx, [rip + gate_tick_part]
+    mov eax, ecx
+    cmp dword ptr [rip + gate_x2apic], 0
+    je 2f
+    xor edx, edx
     mov ecx, {x2apic_count}
     wrmsr
     ret
-3:  mov ecx, {xapic_count}
+2:  mov ecx, {xapic_count}
     mov dword ptr [rcx], eax
     ret
 
@@ -259,42 +322,28 @@ global_asm!(
     push rdx
     push 0x40002                            // AC, for its memory
     popfq
-    mov eax, dword ptr [rip + {progress}]
+    mov byte ptr [rip + {ticked}], 1
     push 2
     popfq
-    mov ecx, dword ptr [rip + gate_ticks]
-    inc ecx
-    cmp eax, dword ptr [rip + gate_seen]
-    je 2f
-    mov dword ptr [rip + gate_seen], eax
-    xor ecx, ecx
-2:  mov dword ptr [rip + gate_ticks], ecx
-    mov eax, dword ptr [rip + gate_tick_limit]
-    dec eax                                 // 0 becomes the highest
-    cmp ecx, eax
-    ja 6f
-    call gate_rearm
-    cmp dword ptr [rip + gate_x2apic], 0
-    je 3f
-    mov ecx, {x2apic_eoi}
-    xor eax, eax
-    xor edx, edx
-    wrmsr
-    jmp 4f
-3:  mov ecx, {xapic_eoi}
-    mov dword ptr [rcx], 0
-4:  cmp qword ptr [rip + gate_pending], 0   // a wait that relied on this one must not sleep
-    jne 5f
+    call gate_now
+    sub rax, [rip + gate_due]
+    mov ecx, dword ptr [rip + gate_tick_slack]
+    cmp rax, rcx
+    jg 2f                                   // late: it didn't run when the tick was due
+    inc dword ptr [rip + gate_ticks]
+2:  call gate_rearm
+    call qword ptr [rip + gate_eoi]
+    cmp qword ptr [rip + gate_pending], 0   // a wait that relied on this one must not sleep
+    jne 3f
     mov rax, [rsp + 24]
     mov qword ptr [rip + gate_pending], rax
-5:  pop rdx
+3:  mov ecx, dword ptr [rip + gate_tick_limit]
+    cmp dword ptr [rip + gate_ticks], ecx
+    pop rdx
     pop rcx
     pop rax
-    jmp gate_leave
-6:  pop rdx
-    pop rcx
-    pop rax
-    lea rsp, [rsp + 8]
+    jbe gate_leave
+    lea rsp, [rip + gate_stack_top - 40]
     jmp gate_watchdog
 
     gate_exception:
@@ -302,7 +351,8 @@ global_asm!(
     gate_exception_with_error:
     // Stack: end of the stub, error code, rip, cs, rflags, rsp, ss.
     bts dword ptr [rip + gate_crashed], 0
-    jc 2f
+    jc gate_end_crashed
+    and dword ptr [rip + gate_ticks], 0     // the handler has its time
     push rax
     push rbx
     push rcx
@@ -328,13 +378,14 @@ global_asm!(
     rep movsq
     push {user_data}
     push offset __emergency_top - 8
-    push 2
+    push qword ptr [rip + gate_handler_flags]
     push {user_code}
     push offset {fault}
     iretq
 
-2:                                          // a crash within a crash
+    gate_end_crashed:                       // a crash within a crash
     mov al, {exit_value}
+    gate_end:
     out {exit_port}, al
     mov al, {reset}
     out {reset_port}, al
@@ -345,7 +396,7 @@ global_asm!(
     // The call sites, in text of ring 3.
     .section .text.unik_gate_calls, "ax", @progbits
     .balign 16
-    .globl gate_wait_call, gate_write_call, gate_setup_call
+    .globl gate_wait_call, gate_write_call, gate_end_call, gate_setup_call
     gate_wait_call:
     int3
     gate_wait_site:
@@ -354,6 +405,10 @@ global_asm!(
     int3
     gate_write_site:
     ret
+    gate_end_call:
+    int3
+    gate_end_site:
+    ud2
     gate_setup_call:
     int3
     gate_setup_site:
@@ -390,6 +445,7 @@ global_asm!(
     gate_entry {spurious_vector}, 1, 0, 0, gate_return, "spurious"
     gate_entry 3, 0, 3, 0, gate_wait_site, "wait"
     gate_entry 3, 0, 3, 0, gate_write_site, "write"
+    gate_entry 3, 0, 3, 0, gate_end_site, "end"
     gate_entries_end:
     .balign 4
     "#,
@@ -407,7 +463,8 @@ global_asm!(
     tsc_deadline = const MSR_TSC_DEADLINE,
     op_read_msr = const OP_READ_MSR,
     op_load = const OP_LOAD,
-    progress = sym super::watchdog::PROGRESS,
+    most_part = const MOST_TICK_PART,
+    ticked = sym super::watchdog::TICKED,
     record = sym super::fault::RECORD,
     fault = sym super::fault::fault_entry,
     user_data = const USER_DATA,

@@ -2,46 +2,17 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::{Cell, UnsafeCell};
+use core::fmt::Write;
 use core::ptr::{self, NonNull};
 
 use rlsf::Tlsf;
 
+use super::console::Console;
+use super::ranges::{MAX_RANGES, Memory};
 use super::{OneThread, linker_symbol};
 
-/// A range of physical addresses, in bytes, end exclusive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Range {
-    /// First address.
-    pub start: u64,
-    /// One past the last.
-    pub end: u64,
-}
+pub use super::ranges::Range;
 
-impl Range {
-    /// Whether the two have an address in common.
-    pub fn overlaps(&self, other: Range) -> bool {
-        self.start < other.end && other.start < self.end
-    }
-
-    /// Whether `other` lies inside.
-    pub fn contains(&self, other: Range) -> bool {
-        self.start <= other.start && other.end <= self.end
-    }
-
-    /// The whole pages of the part of it from `start` up to `end`.
-    fn clip(self, start: u64, end: u64) -> Range {
-        let start = self.start.max(start).saturating_add(0xfff) & !0xfff;
-        Range { start, end: self.end.min(end) & !0xfff }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start >= self.end
-    }
-}
-
-/// Ranges of memory that are used; monitors name fewer than ten, and what is beyond
-/// isn't used.
-const MAX_RANGES: usize = 16;
 /// Bytes of a boot line: twice what Linux takes.
 const MAX_BOOT_LINE: usize = 4096;
 /// The boot page tables reach so far.
@@ -92,16 +63,22 @@ pub fn start(start_info: u64) {
     let info: StartInfo = read_boot(start_info);
     assert!(info.magic == START_INFO_MAGIC, "the monitor gave no PVH start info");
     assert!(info.version >= 1 && info.map_entries > 0, "the monitor gave no memory map");
-    let mut ranges = [Range::default(); MAX_RANGES];
-    let mut count = 0;
+    let mut memory = Memory::NONE;
     for index in 0..u64::from(info.map_entries) {
         let entry: MapEntry = read_boot(info.map.saturating_add(index * size_of::<MapEntry>() as u64));
-        if entry.kind == KIND_RAM && count < MAX_RANGES {
-            ranges[count] = Range { start: entry.address, end: entry.address.saturating_add(entry.size) };
-            count += 1;
+        if entry.kind == KIND_RAM {
+            memory.add(Range { start: entry.address, end: entry.address.saturating_add(entry.size) });
         }
     }
-    RAM.set(ranges);
+    RAM.set(memory.ranges);
+    if memory.lost > 0 {
+        // Console never fails.
+        let _ = writeln!(
+            Console,
+            "WARN unik: the memory is in more than {MAX_RANGES} pieces, {} KiB of it are not used",
+            memory.lost >> 10
+        );
+    }
     if info.boot_line != 0 {
         copy_boot_line(info.boot_line);
     }

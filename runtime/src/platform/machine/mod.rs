@@ -9,11 +9,11 @@
 //! | file | holds |
 //! |---|---|
 //! | `boot` | monitor's entry to ring 3: PVH note, descriptor tables, boot page tables |
-//! | `gate`, `calls` | the ring-0 code that stays: wait, write, interrupts, exceptions; setup until the seal |
+//! | `gate`, `calls` | the ring-0 code that stays: wait, write, end, interrupts, exceptions; setup until the seal |
 //! | `watchdog` | ends an image whose task never gives way |
 //! | `paging` | the page tables, W^X, guard pages, device pages, the seal |
-//! | `memory`, `mem_functions` | memory map, heap; `memcpy` and its kin |
-//! | `cpu` | CPUID, TSC, ports, RDRAND |
+//! | `ranges`, `memory`, `mem_functions` | memory map, heap; `memcpy` and its kin |
+//! | `cpu`, `ports` | CPUID, TSC, RDRAND; port I/O |
 //! | `apic`, `clock`, `calendar`, `interrupt` | timer, time, interrupts as events |
 //! | `device`, `windows`, `pci` | what drivers use |
 //! | `fault` | crash records: exceptions and panics |
@@ -38,6 +38,8 @@ mod mem_functions;
 mod memory;
 mod paging;
 mod pci;
+mod ports;
+mod ranges;
 mod watchdog;
 mod windows;
 
@@ -46,7 +48,7 @@ use crate::{executor, start};
 
 pub use clock::{BootTimes, boot_times};
 pub use exit::exit;
-pub use watchdog::progress;
+pub use watchdog::{progress, set_limit as set_watchdog};
 
 /// The address of a symbol of the linker script, as `u64`.
 macro_rules! linker_symbol {
@@ -166,9 +168,14 @@ pub fn entropy(bytes: &mut [u8]) -> Result<(), NoEntropy> {
 
 /// Seals the image: the gate's setup call closes, page tables and the gate's data vanish from
 /// ring 3, pages of [`device::map_until_seal`] are unmapped, SMEP, SMAP and UMIP go on as the
-/// processor has them, and all ports close but those of the console and the exit.
+/// processor has them, and all ports close but the two that the console takes. A second call does
+/// nothing.
 pub fn seal() {
-    paging::seal();
+    if !paging::is_sealed() {
+        let before = cpu::tsc();
+        paging::seal();
+        clock::sealed(cpu::tsc().wrapping_sub(before));
+    }
 }
 
 /// Tells the monitor that the services answer, by a line on the console.
@@ -179,5 +186,11 @@ pub fn ready() {
     executor::run_background();
     start::print_ready();
     // Not `debug`: what the network says of its first answer would come later by this line.
-    log::trace!("boot: main after {} us, ready after {} us", boot_times().entry_to_main_us(), ready / 1000);
+    let times = boot_times();
+    log::trace!(
+        "boot: main after {} us, sealed in {} us, ready after {} us",
+        times.entry_to_main_us(),
+        times.seal_us(),
+        ready / 1000
+    );
 }

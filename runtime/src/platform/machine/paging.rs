@@ -351,13 +351,13 @@ unsafe extern "C" {
     static gate_io_closed: [AtomicU64; 17];
 }
 
-/// The ports that ring 3 keeps after the seal: the console's, and the one that ends the machine.
-/// This is the only place that says so. Not the keyboard controller's: besides the reset it
-/// takes the command that turns the A20 gate off, after which an emulator lets ring 3 reach
-/// the gate's memory through addresses of its own.
+/// The ports that ring 3 keeps after the seal: the two of the console that printing takes. This is
+/// the only place that says so. The one that ends the machine is the gate's, as is the keyboard
+/// controller's: besides the reset it takes the command that turns the A20 gate off, after which
+/// an emulator lets ring 3 reach the gate's memory through addresses of its own.
 const fn is_open(port: u16) -> bool {
-    use super::{console::CONSOLE_PORT, exit::EXIT_PORT};
-    port == EXIT_PORT || (port >= CONSOLE_PORT && port < CONSOLE_PORT + 8)
+    use super::console::{CONSOLE_PORT, LINE_STATUS};
+    port == CONSOLE_PORT || port == LINE_STATUS
 }
 
 /// Where the closed bitmap ends, and the task state segment.

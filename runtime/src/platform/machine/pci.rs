@@ -8,7 +8,7 @@ use core::cell::{Cell, RefCell};
 
 use super::device::{self, MapError, Mapped};
 use super::interrupt::{Interrupt, InterruptError};
-use super::{OneThread, cpu, paging};
+use super::{OneThread, paging, ports};
 
 /// Where a function sits on segment 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,8 +231,8 @@ fn access() -> Access {
     }
     // SAFETY: selects a configuration register, if there is such a port at all.
     let answered = unsafe {
-        cpu::out32(ADDRESS_PORT, 1 << 31);
-        cpu::in32(ADDRESS_PORT)
+        ports::out32(ADDRESS_PORT, 1 << 31);
+        ports::in32(ADDRESS_PORT)
     };
     let access = if answered == 1 << 31 {
         Access::Ports
@@ -295,8 +295,8 @@ impl PciFunction {
             Access::Ports if offset < 256 => {
                 // SAFETY: configuration reads have no effect on memory.
                 unsafe {
-                    cpu::out32(ADDRESS_PORT, self.port_address(offset));
-                    cpu::in32(DATA_PORT)
+                    ports::out32(ADDRESS_PORT, self.port_address(offset));
+                    ports::in32(DATA_PORT)
                 }
             }
             Access::Memory if offset < 4096 => {
@@ -317,8 +317,8 @@ impl PciFunction {
             Access::Ports if offset < 256 => {
                 // SAFETY: the caller's.
                 unsafe {
-                    cpu::out32(ADDRESS_PORT, self.port_address(offset));
-                    cpu::out32(DATA_PORT, value);
+                    ports::out32(ADDRESS_PORT, self.port_address(offset));
+                    ports::out32(DATA_PORT, value);
                 }
             }
             Access::Memory if offset < 4096 => {

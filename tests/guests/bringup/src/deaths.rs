@@ -3,9 +3,11 @@
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use unik::platform::{self, machine::device};
+
+use crate::say;
 
 /// Does what `mode` says, which ends the machine.
 pub fn die(mode: &str) -> Result<(), &'static str> {
@@ -21,16 +23,33 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             "read-high" => read(0x7fff_0000_0000),
             "write-text" => write(write as *const () as u64),
             "write-rodata" => write("constant".as_ptr() as u64),
+            // The end of so large a block is in memory that the heap grew by, in pages of 2 MiB.
+            "execute-heap" => {
+                let code = alloc::vec![0xc3_u8; 4 << 20];
+                let address = code.as_ptr_range().end as u64 - 16;
+                let grown = symbol("__image_end").next_multiple_of(2 << 20);
+                if address < grown {
+                    return Err("the block isn't where the heap grows");
+                }
+                say!("heap: {address:x}, grown from {grown:x}");
+                execute(address);
+            }
             "execute-data" => {
-                let code = alloc::vec![0xc3_u8; 16];
-                let call: extern "C" fn() = core::mem::transmute(code.as_ptr());
-                call();
+                static CODE: AtomicU64 = AtomicU64::new(0xc3c3_c3c3_c3c3_c3c3);
+                execute(&raw const CODE as u64);
+            }
+            "execute-bss" => {
+                static CODE: AtomicU64 = AtomicU64::new(0);
+                CODE.store(0xc3, Ordering::Relaxed);
+                execute(&raw const CODE as u64);
             }
             "execute-stack" => {
                 let code = black_box([0xc3_u8; 16]);
-                let call: extern "C" fn() = core::mem::transmute(code.as_ptr());
-                call();
+                execute(code.as_ptr() as u64);
             }
+            // The last pages before those that aren't mapped.
+            "execute-stack-end" => execute(symbol("__stack_bottom")),
+            "execute-emergency-stack" => execute(symbol("__emergency_bottom")),
             "stack-overflow" => {
                 black_box(recurse(1));
             }
@@ -49,10 +68,7 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
             }
             "invalidate" => asm!("invlpg [{}]", in(reg) page_tables()),
             "write-msr" => asm!("wrmsr", in("ecx") 0xc000_0080_u32, in("eax") 0x901, in("edx") 0),
-            "padding" => {
-                let call: extern "C" fn() = core::mem::transmute(padding());
-                call();
-            }
+            "padding" => execute(padding()),
             // The setup call, which is closed after the seal: CR4 without SMEP, WRMSR of EFER.
             "gate-cr4" => {
                 asm!("call gate_setup_call", in("edi") 2, in("rsi") page_tables(), in("rdx") 0x620_u64, clobber_abi("C"))
@@ -79,18 +95,11 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
                 in("edi") 0,
                 clobber_abi("C")
             ),
-            "gate-jump" => {
-                let call: extern "C" fn() = core::mem::transmute(symbol("gate_breakpoint") + 3);
-                call();
-            }
-            "gate-jump-boot" => {
-                let call: extern "C" fn() = core::mem::transmute(symbol("gate_setup_breakpoint") + 3);
-                call();
-            }
-            "gate-jump-return" => {
-                let call: extern "C" fn() = core::mem::transmute(symbol("gate_return"));
-                call();
-            }
+            "gate-jump" => execute(symbol("gate_breakpoint") + 3),
+            "gate-jump-boot" => execute(symbol("gate_setup_breakpoint") + 3),
+            "gate-jump-return" => execute(symbol("gate_return")),
+            // A fault that there wasn't: the value that only the gate gives.
+            "gate-fake-fault" => asm!("call gate_end_call", in("edi") 118, options(noreturn)),
             // As the gate returns, but to ring 0.
             "forged-frame" => asm!(
                 "mov rax, rsp",
@@ -147,6 +156,17 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
                 asm!("pushfq", "and dword ptr [rsp], ~0x200", "popfq");
                 spin();
             }
+            // The timer disarmed, or put off for good, before the loop.
+            "loop-disarmed" => {
+                wait_at(0);
+                spin();
+            }
+            "loop-put-off" => {
+                wait_at(u64::MAX);
+                spin();
+            }
+            // Each of these holds interrupts back for one instruction.
+            "loop-inhibiting" => asm!("2:", "mov ss, {0:e}", "mov ss, {0:e}", "jmp 2b", in(reg) 0x1b),
             // What comes from outside, while ring 3 runs and while it sleeps.
             "await" => {
                 platform::console_write(b"awaiting\n");
@@ -187,6 +207,23 @@ pub fn die(mode: &str) -> Result<(), &'static str> {
 }
 
 #[inline(never)]
+unsafe fn execute(address: u64) {
+    // SAFETY: none, see `die`.
+    unsafe {
+        let call: extern "C" fn() = core::mem::transmute(address as *const u8);
+        call();
+    }
+}
+
+/// Waits with the timer armed for a moment that no honest caller names.
+pub fn wait_at(value: u64) {
+    // SAFETY: the gate's wait call, whatever the value; it changes no register but these.
+    unsafe {
+        asm!("call gate_wait_call", in("edi") 1, inout("rax") value => _, out("rdx") _, out("rcx") _, out("rsi") _)
+    }
+}
+
+#[inline(never)]
 unsafe fn read(address: u64) {
     // SAFETY: none, see `die`.
     unsafe { black_box((address as *const u64).read_volatile()) };
@@ -201,13 +238,11 @@ unsafe fn write(address: u64) {
 /// Does what `mode` needs done while ring 3 may still write the gate's data.
 pub fn before_seal(mode: &str) {
     unsafe extern "C" {
-        static gate_tick_limit: AtomicU32;
         static gate_slot_registers: AtomicU64;
     }
     static TARGET: AtomicU64 = AtomicU64::new(0);
     if let Some(limit) = crate::argument("watchdog").and_then(|limit| limit.parse().ok()) {
-        // SAFETY: the gate's variable, which only the gate reads, after the seal.
-        unsafe { gate_tick_limit.store(limit, Ordering::Relaxed) };
+        unik::platform::machine::set_watchdog(limit);
     }
     if mode == "gate-ac" {
         // SAFETY: as above; this is what a driver can't ask for.
@@ -216,7 +251,7 @@ pub fn before_seal(mode: &str) {
 }
 
 #[inline(never)]
-fn spin() -> ! {
+pub fn spin() -> ! {
     loop {
         core::hint::spin_loop();
     }
@@ -236,7 +271,7 @@ fn padding() -> u64 {
     start as u64 + found.map_or(0, |at| at as u64 + 2)
 }
 
-/// The address of a symbol of the gate.
+/// The address of a symbol of the gate, or of the linker script.
 fn symbol(name: &str) -> u64 {
     unsafe extern "C" {
         static gate_return: u8;
@@ -246,8 +281,14 @@ fn symbol(name: &str) -> u64 {
         static gate_idt: u8;
         static gate_tss: u8;
         static gate_stack_top: u8;
+        static __image_end: u8;
+        static __stack_bottom: u8;
+        static __emergency_bottom: u8;
     }
     match name {
+        "__image_end" => &raw const __image_end as u64,
+        "__stack_bottom" => &raw const __stack_bottom as u64,
+        "__emergency_bottom" => &raw const __emergency_bottom as u64,
         "gate_return" => &raw const gate_return as u64,
         "gate_breakpoint" => &raw const gate_breakpoint as u64,
         "gate_setup_breakpoint" => &raw const gate_setup_breakpoint as u64,

@@ -216,6 +216,13 @@ pub fn gate_writes(crime: &str) -> Outcome {
         "read" => say!("{}", registers.read::<u32>(0)),
         // The address of the used ring.
         "write" => registers.write::<u32>(0xa0, 0x10_0000),
+        // The timer put off for good; the device ends that sleep, and then nothing else comes.
+        "loop" => {
+            queue.offer();
+            kick.write();
+            crate::deaths::wait_at(u64::MAX);
+            crate::deaths::spin();
+        }
         // SAFETY: none: slot 2 isn't taken, and this must be a crash: its register is at 0.
         _ => unsafe { core::arch::asm!("call gate_write_call", in("edi") 2, clobber_abi("C")) },
     }
