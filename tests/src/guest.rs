@@ -12,21 +12,30 @@ use crate::{cache, root};
 /// When it doesn't build.
 pub fn bringup() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let image = cache().join("test-images/bringup");
-        std::fs::create_dir_all(cache().join("test-images")).expect("a folder for images");
-        let output = Command::new(root().join("tests/guests/bringup/build.sh"))
-            .arg(&image)
-            .env("CARGO_TARGET_DIR", cache())
-            .output()
-            .expect("sh runs");
-        assert!(
-            output.status.success(),
-            "bringup doesn't build: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        image
-    })
+    BUILT.get_or_init(|| build("x86-64-v2"))
+}
+
+/// The guest for processors with AVX2, built once.
+///
+/// # Panics
+/// When it doesn't build.
+pub fn bringup_for_avx2() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("x86-64-v3"))
+}
+
+fn build(cpu: &str) -> PathBuf {
+    let image = cache().join(format!("test-images/bringup-{cpu}"));
+    std::fs::create_dir_all(cache().join("test-images")).expect("a folder for images");
+    let output = Command::new(root().join("tests/guests/bringup/build.sh"))
+        .arg(&image)
+        // The flags differ, so neither builds the other's anew.
+        .env("CARGO_TARGET_DIR", if cpu == "x86-64-v2" { cache() } else { cache().join(cpu) })
+        .env("TARGET_CPU", cpu)
+        .output()
+        .expect("sh runs");
+    assert!(output.status.success(), "bringup doesn't build: {}", String::from_utf8_lossy(&output.stderr));
+    image
 }
 
 /// QEMU with [`bringup`]: see [`qemu_with`].

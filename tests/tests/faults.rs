@@ -170,6 +170,22 @@ fn each_case_ends_as_expected_on_q35_with_kvm() {
     boot("kvm", "q35", |_| true);
 }
 
+/// It would die of its first instruction for AVX, before anything can tell.
+#[test]
+fn an_image_for_avx2_says_that_a_processor_lacks_it() {
+    let image = guest::bringup_for_avx2();
+    // Emulated: what the host has isn't asked.
+    for (cpu, status, text) in
+        [("max", 33, "SUCCESS"), ("max,-avx2", 35, "lacks AVX2"), ("qemu64", 35, "lacks AVX2")]
+    {
+        let mut command = guest::qemu_with(image, "tcg", "microvm", "mode=hello");
+        let output = command.args(["-m", "16", "-cpu", cpu]).output().expect("QEMU runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{cpu}: {said}");
+        assert!(said.contains(text), "{cpu}: {said}");
+    }
+}
+
 /// The crate of `fixtures/crash` away from the repository; the same folder each time, so
 /// that it is built once.
 fn crash() -> PathBuf {

@@ -9,7 +9,7 @@ use core::task::{Context, Poll};
 use unik::platform::machine::device::{Bar, Interrupt, Mapped, MsiX, PciFunction, map, map_until_seal};
 
 use crate::queue::RingAddresses;
-use crate::setup::{Port, SetupError, Transport};
+use crate::setup::{Port, SetupError, Transport, bells_alone};
 
 /// Offsets in the common configuration (section 4.1.4.3).
 mod common {
@@ -120,11 +120,8 @@ impl PciTransport {
         let common = until_seal(common)?;
         let device = device.map(until_seal).transpose()?;
         let msix = function.msix_at(&msix).map_err(|_| no_table)?;
-        // The pages of the bells stay, so nothing else may be in them.
         let others = [Some(&common), device.as_ref(), Some(msix.table())];
-        if others.into_iter().flatten().any(|other| share_a_page(notify, other)) {
-            return Err(SetupError::Registers("the device's bells share a page with other registers"));
-        }
+        bells_alone(notify, others.into_iter().flatten().map(|other| (other.phys(), other.len() as u64)))?;
         let notify = map(notify.0, notify.1)
             .map_err(|_| SetupError::Machine("the device's registers can't be mapped"))?;
         let transport = PciTransport {
@@ -155,14 +152,6 @@ impl PciTransport {
         self.common.write(offset, address as u32);
         self.common.write(offset + 4, (address >> 32) as u32);
     }
-}
-
-/// Whether the registers at an address, of a length, are in a page with `other`.
-fn share_a_page((address, length): (u64, u64), other: &Mapped) -> bool {
-    let pages = |address: u64, length: u64| (address >> 12, (address + length - 1) >> 12);
-    let (first, last) = pages(address, length);
-    let (other_first, other_last) = pages(other.phys(), other.len() as u64);
-    first <= other_last && other_first <= last
 }
 
 /// Physical address and length of what the capability at `at` points at, checked against its

@@ -165,6 +165,30 @@ impl fmt::Display for SetupError {
 
 impl core::error::Error for SetupError {}
 
+/// Refuses a device that has something else in a page of its bells, since those pages stay. Each is
+/// an address and a length.
+///
+/// # Errors
+/// [`SetupError::Registers`].
+#[cfg_attr(not(unik_machine), allow(dead_code, reason = "for the transport over PCI"))]
+pub(crate) fn bells_alone(
+    bells: (u64, u64),
+    others: impl IntoIterator<Item = (u64, u64)>,
+) -> Result<(), SetupError> {
+    let pages = |(address, length): (u64, u64)| {
+        (address >> 12, address.saturating_add(length.saturating_sub(1)) >> 12)
+    };
+    let (first, last) = pages(bells);
+    let shares = |other: (u64, u64)| {
+        let (other_first, other_last) = pages(other);
+        first <= other_last && other_first <= last
+    };
+    if others.into_iter().any(shares) {
+        return Err(SetupError::Registers("the device's bells share a page with other registers"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +216,23 @@ mod tests {
         let device = Device::new(feature::VERSION_1, &[64]);
         device.never_reset();
         assert_eq!(negotiate(&mut MockTransport::new(device), 0), Err(SetupError::NoReset));
+    }
+
+    #[test]
+    fn bells_are_alone_in_their_pages() {
+        let bells = (0xfe00_3000, 0x1000);
+        // As QEMU has them: a page for each.
+        assert_eq!(bells_alone(bells, [(0xfe00_0000, 56), (0xfe00_2000, 0x1000), (0xfe00_4000, 64)]), Ok(()));
+        assert_eq!(bells_alone(bells, []), Ok(()));
+        let refused = Err(SetupError::Registers("the device's bells share a page with other registers"));
+        for other in
+            [(0xfe00_3000, 56), (0xfe00_3ff8, 8), (0xfe00_2fff, 2), (0xfe00_0000, 0x4_0000), (0xfe00_3800, 0)]
+        {
+            assert_eq!(bells_alone(bells, [(0xfe00_0000, 56), other]), refused, "{other:x?}");
+        }
+        // Bells in the middle of a page, and over several.
+        assert_eq!(bells_alone((0xfe00_3800, 4), [(0xfe00_3000, 56)]), refused);
+        assert_eq!(bells_alone((0xfe00_3000, 0x4000), [(0xfe00_6fff, 1)]), refused);
+        assert_eq!(bells_alone((0xfe00_3000, 0x4000), [(0xfe00_7000, 1)]), Ok(()));
     }
 }

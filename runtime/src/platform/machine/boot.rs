@@ -181,7 +181,7 @@ global_asm!(
     .if {xcr0}
     .code32
     gate_lacking:
-    mov esi, offset 9f
+    mov esi, offset gate_lacking_text
     cld
 2:  lodsb
     test al, al
@@ -194,7 +194,8 @@ global_asm!(
     mov al, {reset}
     out {reset_port}, al
     ud2
-9:  .asciz "error: this processor lacks AVX2, or what else `cpu x86-64-v3` stands for\r\n"
+    gate_lacking_text:
+    .asciz "error: this processor lacks AVX2, or what else `cpu x86-64-v3` stands for\r\n"
     .endif
     .code64
     "#,
