@@ -322,7 +322,8 @@ global_asm!(
     push rdx
     push 0x40002                            // AC, for its memory
     popfq
-    mov byte ptr [rip + {ticked}], 1
+    mov al, 1
+    mov byte ptr [rip + {ticked}], al
     push 2
     popfq
     call gate_now
