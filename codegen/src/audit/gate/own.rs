@@ -66,7 +66,8 @@ const OUTSIDE: [(&str, bool, u64); 4] = [
     ("unik::platform::machine::fault::fault_entry", true, 1),
     // The crash record: the gate writes 23 words of 8 bytes.
     ("unik::platform::machine::fault::RECORD", false, 23 * 8),
-    ("unik::platform::machine::watchdog::PROGRESS", false, 4),
+    // The flag that there was a tick.
+    ("unik::platform::machine::watchdog::TICKED", false, 1),
 ];
 
 struct Section<'a> {
