@@ -20,8 +20,13 @@ mod lan {
 mod mirror {
     use super::*;
 
-    pub static OPTIONS: unik_echo::Options =
-        unik_echo::Options { port: 7, idle_timeout: Duration::from_secs(30), max_connections: 2000 };
+    pub static OPTIONS: unik_echo::Options = unik_echo::Options {
+        port: 7,
+        discard: None,
+        chargen: None,
+        idle_timeout: Duration::from_secs(30),
+        max_connections: 2000,
+    };
 }
 
 async fn wire() -> Result<(), StartError> {

@@ -1,4 +1,4 @@
-//! The service over TCP.
+//! A port of TCP: places for connections, and what is done with each.
 
 use alloc::rc::Rc;
 use core::cell::Cell;
@@ -10,8 +10,22 @@ use unik::time::{Duration, timeout};
 
 use crate::Options;
 
-/// What one connection holds of its peer's bytes.
-const BUFFER: usize = 2048;
+/// What is done with a connection.
+pub(crate) trait Conversation: Copy + 'static {
+    /// Talks until one side ends it; nothing may stand still for longer than `limit`.
+    async fn hold<S: TcpStream>(self, stream: &mut S, limit: Duration) -> End;
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Both halves are closed.
+    Closed,
+    /// Nothing moved for too long.
+    Idle,
+    /// It broke.
+    Broken,
+}
 
 /// How many connections are open, and who waits for one to end.
 struct Open {
@@ -37,7 +51,12 @@ impl Drop for Place {
 }
 
 /// Accepts connections for ever.
-pub(crate) async fn serve<L: TcpListener>(cx: Context, options: &'static Options, mut listener: L) {
+pub(crate) async fn serve<L: TcpListener, C: Conversation>(
+    cx: Context,
+    options: &'static Options,
+    mut listener: L,
+    conversation: C,
+) {
     let open = Rc::new(Open { count: Cell::new(0), ended: Notify::new() });
     loop {
         let ended = open.ended.notified();
@@ -49,7 +68,7 @@ pub(crate) async fn serve<L: TcpListener>(cx: Context, options: &'static Options
         let mut stream = listener.accept().await;
         let place = Place::take(&open);
         cx.spawn(async move {
-            let end = echo(&mut stream, options.idle_timeout).await;
+            let end = conversation.hold(&mut stream, options.idle_timeout).await;
             if !matches!(end, End::Closed) {
                 log::debug!("{}: {}: {end:?}", cx.instance(), stream.peer());
                 stream.abort();
@@ -59,35 +78,33 @@ pub(crate) async fn serve<L: TcpListener>(cx: Context, options: &'static Options
     }
 }
 
-/// How a connection ended.
-#[derive(Debug)]
-enum End {
-    /// Both halves are closed.
-    Closed,
-    /// Nothing moved for too long.
-    Idle,
-    /// It broke.
-    Broken,
+/// Reads once; `Ok(0)` is the end of the client's half.
+pub(crate) async fn read(
+    stream: &mut impl TcpStream,
+    buffer: &mut [u8],
+    limit: Duration,
+) -> Result<usize, End> {
+    match timeout(limit, stream.read(buffer)).await {
+        Ok(Ok(length)) => Ok(length),
+        Ok(Err(_)) => Err(End::Broken),
+        Err(_) => Err(End::Idle),
+    }
 }
 
-async fn echo(stream: &mut impl TcpStream, limit: Duration) -> End {
-    let mut buffer = [0; BUFFER];
-    loop {
-        let length = match timeout(limit, stream.read(&mut buffer)).await {
-            Ok(Ok(0)) => break,
-            Ok(Ok(length)) => length,
-            Ok(Err(_)) => return End::Broken,
-            Err(_) => return End::Idle,
-        };
-        let mut rest = &buffer[..length];
-        while !rest.is_empty() {
-            match timeout(limit, stream.write(rest)).await {
-                Ok(Ok(written @ 1..)) => rest = rest.get(written..).unwrap_or_default(),
-                Ok(_) => return End::Broken,
-                Err(_) => return End::Idle,
-            }
+/// Writes all of `data`; each piece that the network takes has its own `limit`.
+pub(crate) async fn write(stream: &mut impl TcpStream, mut data: &[u8], limit: Duration) -> Result<(), End> {
+    while !data.is_empty() {
+        match timeout(limit, stream.write(data)).await {
+            Ok(Ok(written @ 1..)) => data = data.get(written..).unwrap_or_default(),
+            Ok(_) => return Err(End::Broken),
+            Err(_) => return Err(End::Idle),
         }
     }
+    Ok(())
+}
+
+/// Closes our half too.
+pub(crate) async fn close(stream: &mut impl TcpStream, limit: Duration) -> End {
     // A network bounds its `close`, but perhaps by more than our patience.
     match timeout(limit, stream.close()).await {
         Ok(Ok(())) => End::Closed,

@@ -12,10 +12,17 @@ use unik_host_ip::{HostIp, Mapping};
 static LISTENS: &[Listen] = &[
     Listen { protocol: Protocol::Tcp, port: 7, service: "mirror" },
     Listen { protocol: Protocol::Udp, port: 7, service: "mirror" },
+    Listen { protocol: Protocol::Tcp, port: 9, service: "mirror" },
+    Listen { protocol: Protocol::Tcp, port: 19, service: "mirror" },
 ];
 
 /// Starts a service in a thread of its own, which lives until the tests end.
 fn serve(idle_timeout: Duration, max_connections: u64) -> SocketAddr {
+    serve_three(idle_timeout, max_connections).0
+}
+
+/// The same, with where it discards and generates.
+fn serve_three(idle_timeout: Duration, max_connections: u64) -> (SocketAddr, SocketAddr, SocketAddr) {
     // A port that was free a moment ago, for both protocols.
     let (tcp, udp) = loop {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -24,12 +31,26 @@ fn serve(idle_timeout: Duration, max_connections: u64) -> SocketAddr {
         }
     };
     let host = tcp.local_addr().expect("an address");
-    drop((tcp, udp));
-    let options: &'static Options = Box::leak(Box::new(Options { port: 7, idle_timeout, max_connections }));
+    let more = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let [discard, chargen] = [0, 1].map(|at| more[at].local_addr().expect("an address"));
+    drop((tcp, udp, more));
+    let options: &'static Options = Box::leak(Box::new(Options {
+        port: 7,
+        discard: Some(9),
+        chargen: Some(19),
+        idle_timeout,
+        max_connections,
+    }));
     thread::spawn(move || {
         unik::executor::run(async move {
-            let mapping = |protocol| Mapping { protocol, port: 7, host };
-            let network = HostIp::new("lan", LISTENS, vec![mapping(Protocol::Tcp), mapping(Protocol::Udp)]);
+            let mapping = |protocol, port, host| Mapping { protocol, port, host };
+            let mappings = vec![
+                mapping(Protocol::Tcp, 7, host),
+                mapping(Protocol::Udp, 7, host),
+                mapping(Protocol::Tcp, 9, discard),
+                mapping(Protocol::Tcp, 19, chargen),
+            ];
+            let network = HostIp::new("lan", LISTENS, mappings);
             unik_echo::start(&Context::new("mirror"), options, network).await
         })
     });
@@ -38,7 +59,7 @@ fn serve(idle_timeout: Duration, max_connections: u64) -> SocketAddr {
         assert!(Instant::now() < deadline, "the service doesn't answer");
         thread::sleep(Duration::from_millis(5));
     }
-    host
+    (host, discard, chargen)
 }
 
 fn serve_any() -> SocketAddr {
@@ -100,6 +121,39 @@ fn sends_back_and_closes_after_the_client() {
         let data = pattern(length);
         assert!(exchange(connect(to), &data) == data, "{length} bytes");
     }
+}
+
+#[test]
+fn discards_and_closes_after_the_client() {
+    let (_, to, _) = serve_three(Duration::from_secs(30), 256);
+    for length in [0, 1, 16_384, 5_000_000] {
+        assert_eq!(exchange(connect(to), &pattern(length)), b"", "{length} bytes");
+    }
+}
+
+#[test]
+fn generates_characters_until_the_client_ends_it() {
+    let (_, _, from) = serve_three(Duration::from_secs(30), 1);
+    // With one place, one that isn't given back would show at once.
+    for _ in 0..3 {
+        let mut stream = connect(from);
+        let mut text = vec![0; 95 * 74 * 3];
+        stream.read_exact(&mut text).expect("characters");
+        assert!(text.starts_with(b" !\"#$%&'()*+,-./0123456789:;<=>?@ABC"));
+        // They begin anew after 95 lines, and each line holds 72 characters.
+        assert!(text[..95 * 74] == text[95 * 74..95 * 74 * 2]);
+        assert!(text.chunks(74).all(|line| line.ends_with(b"\r\n") && !line[..72].contains(&b'\r')));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_characters_is_reset() {
+    let (_, _, from) = serve_three(Duration::from_millis(300), 1);
+    let silent = connect(from);
+    thread::sleep(Duration::from_millis(600));
+    // The only place is free again.
+    connect(from).read_exact(&mut [0; 1000]).expect("characters");
+    drop(silent);
 }
 
 #[test]
