@@ -39,7 +39,9 @@ fn section(report: &Report) -> String {
             let value = row.ratio(ratio);
             let Some(spread) = value else { continue };
             let sign = if ratio.to.is_some() { "×" } else { "µs" };
-            let goal = ratio.goal.map(|goal| (goal_text(goal), verdict(goal, value).to_lowercase()));
+            let goal = ratio
+                .goal
+                .map(|goal| (goal_text(goal, &format!(" {sign}")), verdict(goal, value).to_lowercase()));
             let (goal, verdict) = goal.unwrap_or_default();
             let _ = writeln!(
                 text,
@@ -71,7 +73,7 @@ mod tests {
         let text = replaced(&page, &section(&crate::report::example())).expect("a place");
         assert!(text.starts_with("# Page\n") && text.ends_with("after\n") && !text.contains("old"));
         assert!(
-            text.contains("| unik, KVM / unik, TCG | 2.75 × | 2.50 to 3.00 | ≥ 2.00 | reached |"),
+            text.contains("| unik, KVM / unik, TCG | 2.75 × | 2.50 to 3.00 | ≥ 2.00 × | reached |"),
             "{text}"
         );
         assert!(text.contains("| HTTP request | 4,321 |"), "{text}");

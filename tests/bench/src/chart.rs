@@ -134,7 +134,7 @@ impl Bar {
                 middle - 9.0,
                 middle + 9.0
             );
-            label = format!("{label}, goal {}", goal_text(goal));
+            label = format!("{label}, goal {}", goal_text(goal, ""));
         }
         let _ = writeln!(
             svg,

@@ -147,8 +147,8 @@ pub fn nginx_conf(state: &Path, page: &Path) -> String {
     let (state, page) = (state.display(), page.display());
     format!(
         "worker_processes 1; daemon off; master_process off; user root;
-pid {state}/pid; error_log stderr crit; worker_rlimit_nofile 40000;
-events {{ worker_connections 20000; }}
+pid {state}/pid; error_log stderr crit; 
+events {{ worker_connections 16000; }}
 http {{
     access_log off; default_type text/html; tcp_nodelay on;
     keepalive_requests 1000000000; keepalive_timeout 3600;
@@ -167,7 +167,7 @@ mount -t devtmpfs none /dev
 mkdir -p /run/nginx
 for module in /modules/*; do insmod $module; done
 echo 65535 > /proc/sys/net/core/somaxconn
-ulimit -n 40000
+ulimit -n 20000
 ip link set lo up
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0

@@ -106,7 +106,7 @@ pub fn ratio_text(measured: &Measured, ratio: &Ratio) -> String {
         None => format!("{name}: not measured"),
     };
     if let Some(goal) = ratio.goal {
-        let _ = write!(text, ", goal {}{sign}: {}", goal_text(goal), verdict(goal, value));
+        let _ = write!(text, ", goal {}: {}", goal_text(goal, sign), verdict(goal, value));
     }
     text
 }
@@ -126,9 +126,9 @@ pub fn ratio_name(measured: &Measured, ratio: &Ratio) -> String {
     }
 }
 
-/// The bound and who set it.
+/// The bound, in `unit`, and who set it.
 #[must_use]
-pub fn goal_text(goal: Goal) -> String {
+pub fn goal_text(goal: Goal, unit: &str) -> String {
     let (word, bound) = match goal.bound {
         Bound::Least(least) => ("≥", least),
         Bound::Most(most) => ("≤", most),
@@ -137,7 +137,7 @@ pub fn goal_text(goal: Goal) -> String {
         From::Target => "",
         From::Prototype => " (the prototype's)",
     };
-    format!("{word} {}{from}", number(bound))
+    format!("{word} {}{unit}{from}", number(bound))
 }
 
 /// Whether it is reached.
@@ -212,7 +212,7 @@ fn row_json(measured: &Measured) -> Value {
             json!({
                 "name": ratio_name(measured, ratio),
                 "value": spread(value),
-                "goal": ratio.goal.map(goal_text),
+                "goal": ratio.goal.map(|goal| goal_text(goal, "")),
                 "verdict": ratio.goal.map(|goal| verdict(goal, value)),
             })
         })

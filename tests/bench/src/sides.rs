@@ -152,7 +152,7 @@ impl Started {
         if self.running.is_running() {
             return Ok(());
         }
-        Err(io::Error::other(format!("it ended; it said:\n{}", last_lines(&self.running.printed()))))
+        Err(io::Error::other(format!("it ended\nit said:\n{}", last_lines(&self.running.printed()))))
     }
 
     fn wait(&self, side: Side) -> io::Result<()> {
@@ -170,13 +170,13 @@ impl Started {
                 return Ok(());
             }
             let said = last_lines(&self.running.printed());
-            Err(io::Error::other(format!("{what} in {} s; it said:\n{said}", patience.as_secs())))
+            Err(io::Error::other(format!("{what} in {} s\nit said:\n{said}", patience.as_secs())))
         };
         while !self.running.printed().contains(word) {
-            patient(&format!("didn't say `{word}`"))?;
+            patient(&format!("wasn't up (`{word}`)"))?;
         }
         while side.serves_http() && !self.answers()? {
-            patient("didn't answer")?;
+            patient("didn't answer HTTP")?;
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use unik_tests::client::connect;
 
@@ -12,12 +11,6 @@ use super::wrong;
 /// Opens `connections`, one after the other; each asks once, so that it is an idle
 /// connection as browsers leave them, and no half-open one. Holds them until the input ends.
 pub(super) fn run(to: SocketAddr, connections: usize) -> std::io::Result<Value> {
-    let wanted = connections as u64 + 64;
-    let now = getrlimit(Resource::Nofile);
-    if now.current.is_some_and(|current| current < wanted) {
-        let maximum = now.maximum.map(|maximum| maximum.max(wanted));
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?;
-    }
     let mut held = Vec::with_capacity(connections);
     for number in 0..connections {
         let ask = || -> std::io::Result<_> {
