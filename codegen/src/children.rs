@@ -7,7 +7,8 @@
 use std::ffi::OsStr;
 use std::io;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use std::os::unix::process::CommandExt as _;
 
@@ -97,6 +98,37 @@ pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
     Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
 }
 
+/// Runs `command` to its end, with `input` on its standard input; what it prints is taken.
+/// `None` where it isn't done within `limit`: it is ended then, with all that it has started.
+pub(crate) fn answer(command: &mut Command, input: Vec<u8>, limit: Duration) -> io::Result<Option<Output>> {
+    let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = spawn(streams)?;
+    // One that reads nothing would keep whoever writes to it.
+    let stdin = running.child.stdin.take();
+    std::thread::spawn(move || stdin.map(|mut stdin| io::Write::write_all(&mut stdin, &input)));
+    let stderr = running.child.stderr.take().map(drain);
+    let stdout = running.child.stdout.take().map(drain);
+    let (done, wait) = mpsc::channel::<()>();
+    let pid = running.pid;
+    let watch = std::thread::spawn(move || {
+        let late = wait.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
+        // In the list its number is its own.
+        let groups = groups();
+        if late && groups.leaders.contains(&pid) {
+            let _ = kill_process_group(pid, Signal::KILL);
+            return true;
+        }
+        false
+    });
+    let status = running.wait()?;
+    drop(done);
+    if watch.join().unwrap_or(false) {
+        return Ok(None);
+    }
+    let text = |stream: Option<Drain>| stream.and_then(|it| it.join().ok()).unwrap_or_default();
+    Ok(Some(Output { status, stdout: text(stdout), stderr: text(stderr) }))
+}
+
 type Drain = std::thread::JoinHandle<Vec<u8>>;
 
 fn drain(mut stream: impl io::Read + Send + 'static) -> Drain {
@@ -151,6 +183,20 @@ mod tests {
             (Some(3), b"out\n".into(), b"err\n".into())
         );
         assert!(groups().leaders.is_empty() || !is_ending());
+    }
+
+    #[test]
+    fn one_that_gives_no_answer_is_ended() {
+        let far = Duration::from_secs(60);
+        let mut cat = Command::new("cat");
+        let output = answer(&mut cat, b"x".repeat(100_000), far).unwrap().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 100_000));
+        // It neither reads nor ends, and what it has started holds its standard output.
+        let mut hangs = Command::new("sh");
+        hangs.args(["-c", "sleep 600 & sleep 600"]);
+        let begun = std::time::Instant::now();
+        assert!(answer(&mut hangs, b"x".repeat(100_000), Duration::from_millis(50)).unwrap().is_none());
+        assert!(begun.elapsed() < far);
     }
 
     #[test]

@@ -2,9 +2,8 @@
 //! asked by [`unik_catalogue::helper`].
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -69,7 +68,7 @@ impl<'a> Workshop<'a> {
             });
             let refused = match self.helper(component, path, version, building) {
                 Ok(program) => {
-                    halves.add(Box::new(Helper { component: component.name.clone(), program }));
+                    halves.add(Box::new(Helper { component: component.name.clone(), program, limit: LIMIT }));
                     continue;
                 }
                 Err(Error::Cargo { output }) => output,
@@ -212,7 +211,14 @@ struct View {
 struct Helper {
     component: String,
     program: PathBuf,
+    /// How long it may take to check.
+    limit: Duration,
 }
+
+/// How long a host half may take to check an instance.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How many times that it may take to bake: some compress files by the hundred.
+const BAKE: u32 = 10;
 
 impl HostHalf for Helper {
     fn component(&self) -> &str {
@@ -238,18 +244,16 @@ impl Helper {
             Finding::error(None, format!("the host half of `{}` {message}", self.component))
         };
         let text = serde_json::to_vec(question).map_err(|error| fail(format!("can't be asked: {error}")))?;
-        let mut child = Command::new(&self.program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| fail(format!("can't be started: {error}")))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that ended early says below why.
-            let _ = stdin.write_all(&text);
-        }
-        let output =
-            child.wait_with_output().map_err(|error| fail(format!("can't be waited for: {error}")))?;
+        let limit = match question {
+            Question::Check(_) => self.limit,
+            Question::Bake(_) => self.limit * BAKE,
+        };
+        let output = children::answer(&mut children::command(self.program.as_os_str()), text, limit)
+            .map_err(|error| fail(format!("can't be started: {error}")))?
+            .ok_or_else(|| {
+                fail(format!("gives no answer within {} s, and was ended", limit.as_secs()))
+                    .help("it hangs, or has too much to do")
+            })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(fail(format!("ended with {}", output.status)).help(said.trim_end()));
@@ -296,11 +300,14 @@ mod tests {
             ("/bin/false", "ended with"),
             ("/bin/true", "gives no answer"),
         ] {
-            let helper = Helper { component: "thing".into(), program: program.into() };
+            let helper = Helper { component: "thing".into(), program: program.into(), limit: LIMIT };
             let findings = helper.check(&input);
             assert!(findings[0].message.contains(part), "{findings:?}");
             assert!(findings[0].message.contains("`thing`"), "{findings:?}");
             assert!(helper.bake(&input).is_err());
         }
+        let yes = Helper { component: "thing".into(), program: "/usr/bin/yes".into(), limit: Duration::ZERO };
+        let findings = yes.check(&input);
+        assert!(findings[0].message.contains("`thing` gives no answer within 0 s"), "{findings:?}");
     }
 }

@@ -141,7 +141,7 @@ impl Ui {
     /// An error with its causes.
     pub fn error(&self, error: &anyhow::Error) {
         line(&format!("{} {error}", self.err().paint(Tone::Bad, "error:")));
-        for cause in error.chain().skip(1) {
+        for cause in causes(error) {
             line(&format!("  because: {cause}"));
         }
     }
@@ -215,6 +215,19 @@ pub fn seconds(span: Duration) -> String {
     if seconds < 10.0 { format!("{seconds:.2} s") } else { format!("{seconds:.0} s") }
 }
 
+/// What is behind an error, each as far as what was said before doesn't end in it.
+fn causes(error: &anyhow::Error) -> Vec<String> {
+    let mut said = error.to_string();
+    let mut causes = Vec::new();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.ends_with(&cause) {
+            causes.push(cause.clone());
+            said = cause;
+        }
+    }
+    causes
+}
+
 /// A number of bytes as people read it: `812 B`, `39.4 KiB`.
 pub fn bytes(count: u64) -> String {
     let in_units = |shift: u32| count as f64 / f64::from(1u32 << shift);
@@ -238,6 +251,13 @@ mod tests {
         assert_eq!(bytes(1 << 40), "1024.0 GiB");
         assert_eq!(seconds(Duration::from_millis(420)), "0.42 s");
         assert_eq!(seconds(Duration::from_secs(83)), "83 s");
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_again() {
+        let plain = || std::io::Error::other("it is gone");
+        assert_eq!(causes(&anyhow::Error::new(plain()).context("can't read x")), ["it is gone"]);
+        assert!(causes(&anyhow::Error::new(plain()).context("x: it is gone")).is_empty());
     }
 
     #[test]

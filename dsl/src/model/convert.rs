@@ -262,6 +262,13 @@ impl Checker<'_> {
             }
             _ => None,
         };
+        if typed.is_none()
+            && misfit.replacement.is_none()
+            && let ValueKind::Word(word) = &value.kind
+            && self.bindings.contains_key(word)
+        {
+            misfit.replacement = Some(format!("${word}"));
+        }
         typed.ok_or_else(|| Misfit::Because(Box::new(misfit)))
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use unik_catalogue::schema::Constraint;
+use unik_catalogue::usage::Term;
 use unik_catalogue::value::{Entry as TypedEntry, Place};
 use unik_catalogue::{Component, OptionSpec, Options};
 
@@ -93,7 +94,7 @@ impl Checker<'_> {
     fn written<'s>(
         &mut self,
         of: &Of,
-        specs: &IndexMap<String, OptionSpec>,
+        specs: &'s IndexMap<String, OptionSpec>,
         body: &[(usize, &'s Statement)],
     ) -> Written<'s> {
         let mut written = Written::new();
@@ -103,7 +104,10 @@ impl Checker<'_> {
                     if specs.contains_key(&entry.key.value) {
                         written.entry(&entry.key.value).or_default().push((*level, entry, statement.place));
                     } else {
-                        self.unknown_option(of, specs, entry);
+                        // What was meant isn't missing, too.
+                        if let Some(meant) = self.unknown_option(of, specs, entry) {
+                            written.entry(meant).or_default();
+                        }
                     }
                 }
                 // That it is there is known; what it says isn't.
@@ -116,7 +120,13 @@ impl Checker<'_> {
         written
     }
 
-    fn unknown_option(&mut self, of: &Of, specs: &IndexMap<String, OptionSpec>, entry: &Entry) {
+    /// Gives the option that was probably meant.
+    fn unknown_option<'s>(
+        &mut self,
+        of: &Of,
+        specs: &'s IndexMap<String, OptionSpec>,
+        entry: &Entry,
+    ) -> Option<&'s str> {
         let key = &entry.key;
         let owner = if of.component.name == "appliance" {
             "an appliance".to_string()
@@ -130,7 +140,22 @@ impl Checker<'_> {
             format!("{within} has no option `{}`", key.value),
         );
         let known: Vec<String> = specs.keys().map(|key| format!("`{key}`")).collect();
-        diagnostic = match self.near(&key.value, specs.keys()) {
+        let near = self.near(&key.value, specs.keys());
+        let inner = specs.iter().find_map(|(name, spec)| {
+            let form = spec.forms.iter().find(|form| has_word(&form.usage.terms, &key.value))?;
+            Some((name, form))
+        });
+        let component = self.catalogue.component(&key.value).filter(|_| of.component.name == "appliance");
+        let meant = near.as_ref().and_then(|near| specs.get_key_value(near)).map(|(name, _)| name);
+        diagnostic = match near {
+            None if let Some((name, form)) = inner => {
+                diagnostic.help(format!("it is part of `{name}`: `{name} {}`", form.usage))
+            }
+            None if let Some(component) = component => diagnostic.help(format!(
+                "it is a component: `{} NAME = {} … {{ … }}`",
+                component.kind.word(),
+                component.name
+            )),
             Some(near) => diagnostic.suggest(format!("did you mean `{near}`?"), key.place, near),
             None if known.is_empty() => diagnostic.help("it has no options"),
             None if known.len() == 1 => diagnostic.help(format!("its only option is {}", known[0])),
@@ -141,6 +166,7 @@ impl Checker<'_> {
         for value in &entry.values {
             let _ = self.resolve(value);
         }
+        meant.or(inner.map(|(name, _)| name)).map(String::as_str)
     }
 
     fn block(
@@ -363,6 +389,15 @@ impl Of<'_> {
     fn key(&self, key: &str) -> String {
         if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) }
     }
+}
+
+/// Whether a usage has this word, be it in an optional group.
+fn has_word(terms: &[Term], wanted: &str) -> bool {
+    terms.iter().any(|term| match term {
+        Term::Word(word) => word == wanted,
+        Term::Placeholder { .. } => false,
+        Term::Optional(terms) => has_word(terms, wanted),
+    })
 }
 
 fn typed(matched: Matched, nested: Options, place: Option<Place>) -> TypedEntry {

@@ -31,6 +31,10 @@ pub fn numeric(text: &str) -> Result<ValueKind, String> {
             .map(ValueKind::Integer)
             .map_err(|_| "this is no hexadecimal number of at most 64 bits".into());
     }
+    let hex = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if text.split('-').count() == 6 && text.split('-').all(hex) {
+        return Err(format!("a MAC address is written `{}`", text.replace('-', ":")));
+    }
     if !text.contains('.') {
         return Err(
             "this is neither a number nor a word: words begin with a letter, text stands in quotes".into()
@@ -178,6 +182,7 @@ mod tests {
             ("1.5", "whole"),
             ("52:54:00:12:34:5g", "`5g` in a MAC"),
             ("12-x", "neither a number nor a word"),
+            ("52-54-00-12-34-56", "`52:54:00:12:34:56`"),
         ] {
             let error = numeric(text).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");

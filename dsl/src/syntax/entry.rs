@@ -367,6 +367,15 @@ impl<'a> Parser<'a, '_> {
             rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '_') || rest[..length].contains('_');
         let meant = did_you_mean(key, DECLARATIONS.into_iter().chain(["param", "let"]));
         match rule {
+            _ if rest.is_empty() && head.ends_with('$') => {
+                diagnostic = diagnostic.help("the value of a parameter is written `$NAME`, without braces");
+            }
+            Rule::only_entry
+                if key == "if" && head.contains("==") || head.starts_with("if ") && head.contains("!=") =>
+            {
+                let place = Place { start: offset, end: offset.wrapping_add(key.len()), ..place };
+                diagnostic = diagnostic.suggest("did you mean `when`?", place, "when");
+            }
             Rule::only_entry
                 if let Some(near) = meant
                     && rest.starts_with('=') =>

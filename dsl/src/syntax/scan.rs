@@ -429,6 +429,7 @@ impl<'a> Builder<'a> {
             Diagnostic::error(codes::SYNTAX, place, "a new line or a `;` is missing after the block");
         diagnostics.push(match found {
             "on" => diagnostic.help("`on` stands before the block: `KIND NAME = COMPONENT on WIRES { … }`"),
+            "else" => diagnostic.help("there is no `else`: `when target != process { … }` is the other case"),
             _ => diagnostic,
         });
     }
@@ -439,6 +440,19 @@ impl<'a> Builder<'a> {
     }
 
     fn open(&mut self, token: &Token, indent: usize, line: usize, diagnostics: &mut Vec<Diagnostic>) {
+        // On a line of its own, as other languages have it: what it belongs to is plain.
+        let text = self.text;
+        let before = self.entries.last().filter(|_| self.head.is_none());
+        if before.is_some_and(|it| {
+            it.body.is_none() && text[it.head.end..token.start].bytes().all(|byte| byte.is_ascii_whitespace())
+        }) {
+            self.head = self.entries.pop();
+            let place = self.place(token.start, token.end);
+            diagnostics.push(
+                Diagnostic::error(codes::SYNTAX, place, "this `{` stands on a line of its own")
+                    .help("a new line ends an entry: put the `{` behind what it belongs to"),
+            );
+        }
         let docs = &mut self.docs;
         let entry = self.head.take().unwrap_or_else(|| RawEntry {
             docs: std::mem::take(docs),
@@ -538,6 +552,13 @@ mod tests {
         assert_eq!(heads("a [1, 2\nb 1\n").0, "a [1, 2|b 1");
         assert_eq!(heads("a ]\nb 1\n").1, ["U0102"]);
         assert_eq!(heads("a\n/* b").1, ["U0102"]);
+    }
+
+    #[test]
+    fn a_brace_on_a_line_of_its_own() {
+        assert_eq!(heads("a\n{\n  b\n  {\n c }\n}\n"), ("a{b{c}}".into(), vec!["U0101"; 2]));
+        // Behind a `;` it belongs to nothing; that is for the parser to tell.
+        assert_eq!(heads("a;\n{\n}\n").1, Vec::<&str>::new());
     }
 
     #[test]

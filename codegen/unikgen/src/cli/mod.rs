@@ -96,7 +96,8 @@ Examples:
     New(New),
     /// Make a project in an existing folder
     #[command(after_help = "\
-No file that is there already is changed: if one is in the way, nothing is written at all.
+No file that is there already is changed: if one is in the way, nothing is written at all. In a crate \
+of yours it says which two lines of src/main.rs make that the appliance.
 
 Examples:
   unikgen init                  in the current folder, named after it
@@ -109,6 +110,8 @@ better (QEMU, KVM) doesn't count.")]
     Doctor,
     /// Report every error and warning, and build nothing
     #[command(after_help = "\
+The host half of a component by others is compiled once, and has 60 seconds to answer.
+
 Examples:
   unikgen check
   unikgen check examples/web --deny warnings
@@ -211,6 +214,8 @@ Examples:
     Why(Why),
     /// Print the generated Rust, formatted
     #[command(after_help = "\
+To read: it names crates and files of the cache. `unikgen eject` makes a crate that compiles.
+
 Examples:
   unikgen expand
   unikgen expand --manifest     the generated Cargo.toml instead")]
@@ -241,6 +246,8 @@ Examples:
     Sync(Sync),
     /// Remove what builds left behind
     #[command(after_help = "\
+The cache of all builds is the folder $UNIK_CACHE, else $XDG_CACHE_HOME/unik, else ~/.cache/unik.
+
 Examples:
   unikgen clean                 what was generated for the file of this folder
   unikgen clean --all           also the shared build folder of all appliances

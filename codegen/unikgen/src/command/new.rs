@@ -71,6 +71,9 @@ pub fn init(args: &Init, ui: &Ui) -> Outcome {
         )));
     }
     make(&args.folder, &name, args.template, ui)?;
+    if args.template != Template::Service && args.folder.join("Cargo.toml").is_file() {
+        ui.hint(&format!("this crate isn't part of the appliance yet: if it is to be, {}", joining(&name)));
+    }
     ui.say("next", "unikgen run");
     Ok(OK)
 }
@@ -87,8 +90,8 @@ fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Resul
         let join = if template == Template::Service {
             format!(
                 "; to make a crate of yours an appliance, write {name}.unik (unikgen init makes one), \
-                 begin its src/main.rs with #![cfg_attr(unik_machine, no_std, no_main)] and \
-                 unik::appliance!(\"{name}.unik\"); and: unikgen run"
+                 {}, and: unikgen run",
+                joining(name)
             )
         } else {
             String::new()
@@ -112,6 +115,14 @@ fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Resul
         }
     }
     Ok(())
+}
+
+/// What makes a crate that is there the appliance of `NAME.unik`.
+fn joining(name: &str) -> String {
+    format!(
+        "begin its src/main.rs with #![cfg_attr(unik_machine, no_std, no_main)] and \
+         unik::appliance!(\"{name}.unik\"); in the place of fn main"
+    )
 }
 
 /// The name of a folder, made fit for an appliance.
