@@ -214,7 +214,8 @@ Examples:
     Why(Why),
     /// Print the generated Rust, formatted
     #[command(after_help = "\
-To read: it names crates and files of the cache. `unikgen eject` makes a crate that compiles.
+To be read: the crates and files that it names stand in the cache. `unikgen eject` makes a crate \
+that compiles.
 
 Examples:
   unikgen expand
