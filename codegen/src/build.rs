@@ -82,11 +82,11 @@ pub enum Progress<'a> {
 /// What was built.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// The image; for the target `process`, the program.
+    /// The image; for the other targets, the program.
     pub image: PathBuf,
     /// The same with symbols and line tables.
     pub twin: PathBuf,
-    /// The report; for the target `process` there is none.
+    /// The report, of an image.
     pub report: Option<Report>,
     /// Where the report stands.
     pub report_path: Option<PathBuf>,
@@ -155,6 +155,12 @@ pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Err
             (machine_flags(job, &own, &rustc), machine_link(job, record, &work)?)
         }
         Target::Process => (remaps(job, &own, &rustc), Vec::new()),
+        Target::Sim => {
+            let mut flags: Vec<String> =
+                ["--cfg=unik_sim", "--check-cfg=cfg(unik_sim)"].map(String::from).into();
+            flags.extend(remaps(job, &own, &rustc));
+            (flags, Vec::new())
+        }
     };
     if job.user.is_some() {
         // A new file in an embedded folder is nothing that cargo sees in this crate.
@@ -208,7 +214,7 @@ fn finish(
     executable: PathBuf,
 ) -> Result<Finished, Error> {
     let read = |path: &Path| fs::read(path).map_err(|source| Error::Io { path: path.into(), source });
-    if job.plan.target == Target::Process {
+    if job.plan.target != Target::Machine {
         let program = work.join("program");
         fs::copy(&executable, &program).map_err(|source| Error::Io { path: program.clone(), source })?;
         return Ok((program, executable, None, None));
@@ -408,7 +414,7 @@ fn run_script(plan: &Plan) -> String {
 
 /// The profile `image`, for a crate whose `Cargo.toml` is the user's own.
 fn profile(target: Target) -> Vec<String> {
-    // `lto` is the same for both targets: cargo goes by it for the crates of the macro too,
+    // `lto` is the same for all targets: cargo goes by it for the crates of the macro too,
     // which would else be compiled once for each target. And `opt-level` is not: it is what
     // keeps apart what build scripts said for one target and for the other.
     let shared = [
@@ -419,7 +425,19 @@ fn profile(target: Target) -> Vec<String> {
         "incremental=false",
     ];
     let machine = ["opt-level=\"s\"", "codegen-units=1", "panic=\"abort\""];
-    let own = if target == Target::Machine { &machine[..] } else { &["opt-level=2"] };
+    // What goes wrong in a simulation is to be found there; and the macro's crates are still the same.
+    let sim = [
+        "opt-level=1",
+        "debug-assertions=true",
+        "overflow-checks=true",
+        "build-override.debug-assertions=false",
+        "build-override.overflow-checks=false",
+    ];
+    let own = match target {
+        Target::Machine => &machine[..],
+        Target::Process => &["opt-level=2"],
+        Target::Sim => &sim,
+    };
     shared.iter().chain(own).map(|setting| format!("profile.image.{setting}")).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The macro door: `unik::appliance!("counter.unik")` in a crate of the user's own.
 //!
-//! Both doors call [`expand`](crate::expand()). What this one adds is the choice between
-//! machine and process by `cfg`, and what a macro needs that a generated crate doesn't:
+//! Both doors call [`expand`](crate::expand()). What this one adds is the choice of the
+//! target by `cfg`, and what a macro needs that a generated crate doesn't:
 //! errors as `compile_error!`, files as literals, and a way to be run again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ pub fn appliance(
     let mut errors: Vec<String> = Vec::new();
     let mut items = TokenStream::new();
     let mut pointers = TokenStream::new();
-    for target in [Target::Machine, Target::Process] {
+    for target in Target::ALL {
         match one(file, target, catalogue, halves, workshop, &mut watched) {
             Ok((expansion, names)) => {
                 items.extend(for_target(&expansion, target));
@@ -50,6 +50,8 @@ pub fn appliance(
                 }
             }
             Err(text) if errors.contains(&text) => {}
+            // Not everything can be simulated: said where somebody tries.
+            Err(text) if target == Target::Sim => items.extend(refusal(&text)),
             Err(text) => errors.push(text),
         }
     }
@@ -71,6 +73,17 @@ pub fn appliance(
         fn main() {}
     };
     Door { items, pointers: TokenStream::new() }
+}
+
+/// What there is instead of a simulation.
+fn refusal(text: &str) -> TokenStream {
+    let text = format!("the appliance can't be simulated\n{text}");
+    quote! {
+        #[cfg(unik_sim)]
+        ::core::compile_error!(#text);
+        #[cfg(unik_sim)]
+        fn main() {}
+    }
 }
 
 /// Modules that only name the handlers, each called after the line of the `.unik` file that
@@ -101,7 +114,8 @@ fn pointers(handlers: &[Handler], sources: &SourceMap) -> TokenStream {
 fn for_target(expansion: &Expansion, target: Target) -> TokenStream {
     let cfg = match target {
         Target::Machine => quote!(#[cfg(unik_machine)]),
-        Target::Process => quote!(#[cfg(not(unik_machine))]),
+        Target::Process => quote!(#[cfg(not(any(unik_machine, unik_sim)))]),
+        Target::Sim => quote!(#[cfg(unik_sim)]),
     };
     let (entry, module) = (&expansion.entry, &expansion.module);
     let module = replace_includes(module.clone(), &mut |name| {

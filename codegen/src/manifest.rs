@@ -129,6 +129,7 @@ struct View {
     patches: Vec<Line>,
     exclude: String,
     machine: bool,
+    sim: bool,
 }
 
 #[derive(Serialize)]
@@ -171,6 +172,7 @@ pub fn cargo_toml(plan: &Plan, baked: &BakedSet, package: &str, places: &Places)
             patches,
             exclude: places.apart.iter().map(|path| text(path)).collect::<Vec<_>>().join(", "),
             machine: plan.target == Target::Machine,
+            sim: plan.target == Target::Sim,
         },
     )
 }

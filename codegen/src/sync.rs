@@ -22,6 +22,7 @@ const OWN: &str = ".unik/src";
 const COMMON: &str = "";
 const MACHINE: &str = "cfg(unik_machine)";
 const PROCESS: &str = "cfg(not(unik_machine))";
+const SIM: &str = "cfg(unik_sim)";
 
 /// A plan for one target, with what host halves made of it.
 pub type Planned<'a> = (&'a Plan, &'a BakedSet);
@@ -83,8 +84,8 @@ fn uses_file(text: &str, folder: &Path, file: &Path) -> bool {
     })
 }
 
-/// Compares the `Cargo.toml` of `user` with the plans of its appliance: for the machine,
-/// and for the process if there is one.
+/// Compares the `Cargo.toml` of `user` with the plans of its appliance: for the machine, and
+/// for the process and the simulation if there are such.
 ///
 /// # Errors
 /// [`Error::Manifest`], when it can't be read.
@@ -92,13 +93,14 @@ pub fn plan_sync(
     user: &UserCrate,
     machine: Option<Planned>,
     process: Option<Planned>,
+    sim: Option<Planned>,
 ) -> Result<Sync, Error> {
     let path = user.folder.join("Cargo.toml");
     let before = read(&path)?;
     let mut document = parse(&path, &before)?;
     let mut changes = Vec::new();
-    let tables = wanted(&user.folder, machine, process);
-    let patches = wanted_patches(&user.folder, machine, process);
+    let tables = wanted(&user.folder, machine, process, sim);
+    let patches = wanted_patches(&user.folder, [machine, process, sim]);
     let tables = tables.iter().map(|(cfg, wanted)| match *cfg {
         COMMON => ("[dependencies]".into(), vec!["dependencies"], wanted),
         cfg => (format!("[target.'{cfg}'.dependencies]"), vec!["target", cfg, "dependencies"], wanted),
@@ -164,7 +166,12 @@ impl Sync {
 type Wanted = BTreeMap<String, Value>;
 
 /// What each table of dependencies must hold of ours.
-fn wanted(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> [(&'static str, Wanted); 3] {
+fn wanted(
+    folder: &Path,
+    machine: Option<Planned>,
+    process: Option<Planned>,
+    sim: Option<Planned>,
+) -> [(&'static str, Wanted); 4] {
     let list =
         |planned: Option<Planned>| planned.map_or_else(Vec::new, |(plan, baked)| dependencies(plan, baked));
     let (on_machine, in_process) = (list(machine), list(process));
@@ -177,6 +184,9 @@ fn wanted(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> 
             .collect()
     };
     let (mut only_machine, only_process) = (entries(&on_machine), entries(&in_process));
+    // Those of a process are there too, and those of both.
+    let mut only_sim = entries(&list(sim));
+    only_sim.retain(|key, _| !only_process.contains_key(key));
     if let Some((plan, _)) = machine {
         let mut log = InlineTable::new();
         log.insert("version", "0.4".into());
@@ -199,14 +209,13 @@ fn wanted(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> 
         folder,
     );
     common.insert(name, unik);
-    [(COMMON, common), (MACHINE, only_machine), (PROCESS, only_process)]
+    [(COMMON, common), (MACHINE, only_machine), (PROCESS, only_process), (SIM, only_sim)]
 }
 
 /// What crates of third parties must find under the names of unik's own.
-fn wanted_patches(folder: &Path, machine: Option<Planned>, process: Option<Planned>) -> Wanted {
-    let list =
-        |planned: Option<Planned>| planned.map_or_else(Vec::new, |(plan, baked)| dependencies(plan, baked));
-    let all: Vec<Dependency> = list(machine).into_iter().chain(list(process)).collect();
+fn wanted_patches(folder: &Path, planned: [Option<Planned>; 3]) -> Wanted {
+    let all: Vec<Dependency> =
+        planned.into_iter().flatten().flat_map(|(plan, baked)| dependencies(plan, baked)).collect();
     patches(&all)
         .map(|(package, own)| {
             let patch = Dependency {
@@ -367,9 +376,17 @@ fn sync_rest(document: &mut DocumentMut, changes: &mut Vec<String>) {
     {
         let mut lint = InlineTable::new();
         lint.insert("level", "warn".into());
-        lint.insert("check-cfg", Value::Array(Array::from_iter(["cfg(unik_machine)"])));
+        lint.insert("check-cfg", Value::Array(Array::from_iter(["cfg(unik_machine)", "cfg(unik_sim)"])));
         rust.insert("unexpected_cfgs", Item::Value(Value::InlineTable(lint)));
-        changes.push("[lints.rust]: let rustc know cfg(unik_machine)".into());
+        changes.push("[lints.rust]: let rustc know cfg(unik_machine) and cfg(unik_sim)".into());
+    } else if let Some(known) = rust.as_table_like_mut().and_then(|rust| {
+        rust.get_mut("unexpected_cfgs")?.as_table_like_mut()?.get_mut("check-cfg")?.as_array_mut()
+    }) && known.iter().any(|cfg| cfg.as_str() == Some("cfg(unik_machine)"))
+        && !known.iter().any(|cfg| cfg.as_str() == Some("cfg(unik_sim)"))
+    {
+        // Written by a version that knew no simulation.
+        known.push("cfg(unik_sim)");
+        changes.push("[lints.rust]: let rustc know cfg(unik_sim)".into());
     }
 }
 

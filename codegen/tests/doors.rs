@@ -50,9 +50,10 @@ fn equal_tokens() {
         pointers,
         "#[allow(unused_imports,non_snake_case)]modline_6_of_two_unik{usecrate::*;usecrate::line_6_of_two_unik::countas_;}"
     );
-    for (target, cfg) in
-        [(Target::Machine, "#[cfg(unik_machine)]"), (Target::Process, "#[cfg(not(unik_machine))]")]
-    {
+    for (target, cfg) in [
+        (Target::Machine, "#[cfg(unik_machine)]"),
+        (Target::Process, "#[cfg(not(any(unik_machine,unik_sim)))]"),
+    ] {
         let planned = common::plan(&file, target).unwrap();
         let expansion = expand(&planned.plan, &planned.baked).unwrap();
         // A generated crate has the file beside its source, a macro only the bytes.
@@ -120,7 +121,7 @@ fn a_crate_is_brought_in_step() {
     let user = user_crate(&file).unwrap().unwrap();
     let own = Sources::new(b"1", sources);
     let plan = || {
-        plan_sync(&user, Some((&machine.plan, &machine.baked)), Some((&process.plan, &process.baked)))
+        plan_sync(&user, Some((&machine.plan, &machine.baked)), Some((&process.plan, &process.baked)), None)
             .unwrap()
     };
     let first = plan();

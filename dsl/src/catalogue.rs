@@ -61,7 +61,7 @@ impl Catalogue {
     #[must_use]
     pub fn stand_in(&self, component: &str, target: Target) -> Option<&Rc<Component>> {
         self.components.iter().find(|other| {
-            other.stands_in_for.as_deref() == Some(component) && other.targets.contains(&target)
+            other.stands_in_for.iter().any(|name| name == component) && other.targets.contains(&target)
         })
     }
 }

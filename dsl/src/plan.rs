@@ -95,6 +95,8 @@ pub struct Listen {
     pub port: u16,
     /// The instance that listens.
     pub service: String,
+    /// What is spoken there, in a word that the clients of a simulation know.
+    pub speaks: Option<String>,
     /// Where the port is written, or the service where it is a default.
     pub place: Place,
 }

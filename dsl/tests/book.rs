@@ -79,11 +79,13 @@ fn about(page: &mut String, component: &Component) {
     if !gives.is_empty() {
         facts.push(format!("Provides {}", gives.join(", ")));
     }
-    if let [target] = component.targets.as_slice() {
-        facts.push(format!("Only on the target `{}`", target.word()));
+    if component.targets.len() < unik_catalogue::Target::ALL.len() {
+        let targets: Vec<&str> = component.targets.iter().map(|target| target.word()).collect();
+        let plural = if targets.len() > 1 { "s" } else { "" };
+        facts.push(format!("Only on the target{plural} `{}`", targets.join("`, `")));
     }
-    if let Some(other) = &component.stands_in_for {
-        facts.push(format!("Stands in for `{other}` there"));
+    if !component.stands_in_for.is_empty() {
+        facts.push(format!("Stands in for `{}` there", component.stands_in_for.join("`, `")));
     }
     if component.implied.is_some() {
         facts.push("Comes in by itself where it is needed and nothing else is declared".into());

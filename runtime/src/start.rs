@@ -157,7 +157,7 @@ macro_rules! entry {
 
         #[cfg(not(unik_machine))]
         fn main() {
-            $crate::platform::process::begin();
+            $crate::platform::begin();
             $crate::platform::exit($crate::executor::run($start()))
         }
     };

@@ -237,6 +237,7 @@ const fn target(choice: TargetChoice) -> Target {
     match choice {
         TargetChoice::Machine => Target::Machine,
         TargetChoice::Process => Target::Process,
+        TargetChoice::Sim => Target::Sim,
     }
 }
 

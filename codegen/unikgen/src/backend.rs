@@ -250,6 +250,9 @@ pub fn chains_to_crate(
         // What chooses the machine's dependencies in a crate of the user's own.
         cargo.env("CARGO_ENCODED_RUSTFLAGS", "--cfg=unik_machine");
     }
+    if checked.plan.target == Target::Sim {
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", "--cfg=unik_sim");
+    }
     let output = cargo.output().map_err(|error| environment(format!("can't run cargo: {error}")))?;
     if !output.status.success() {
         return Ok(None);
@@ -453,8 +456,7 @@ pub fn user_crate(file: &Path) -> anyhow::Result<Option<UserCrate>> {
     unik_codegen::sync::user_crate(file).map_err(with_code)
 }
 
-/// Brings the `Cargo.toml` of `user` in step with the plans of `file`, one for the machine
-/// and one for the process, which plain cargo builds; with `check` only says what would
+/// Brings the `Cargo.toml` of `user` in step with the plans of `file`, one for each target; with `check` only says what would
 /// change. Gives whether something did, or would.
 ///
 /// # Errors
@@ -471,7 +473,9 @@ pub fn sync(
     // A component may be for machines only: then plain cargo has nothing to build, and says so.
     let (process, process_baked) = appliance::analyse_file(file, &of(TargetChoice::Process), ui)?;
     let process = process.plan.as_ref().map(|plan| (plan, &process_baked));
-    let sync = unik_codegen::sync::plan_sync(user, Some((&machine.plan, &machine.baked)), process)
+    let (sim, sim_baked) = appliance::analyse_file(file, &of(TargetChoice::Sim), ui)?;
+    let sim = sim.plan.as_ref().map(|plan| (plan, &sim_baked));
+    let sync = unik_codegen::sync::plan_sync(user, Some((&machine.plan, &machine.baked)), process, sim)
         .map_err(with_code)?;
     let own = own_sources();
     if sync.is_current(&own) {

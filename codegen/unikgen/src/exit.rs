@@ -14,6 +14,8 @@ pub const USAGE: u8 = 2;
 pub const ENVIRONMENT: u8 = 3;
 /// An image that doesn't pass its audit, or that differs in what it may do.
 pub const AUDIT: u8 = 4;
+/// A simulation that failed.
+pub const SIM: u8 = 5;
 
 /// The table of exit codes, as the help and the man page have it.
 pub const TABLE: &str = "\
@@ -24,6 +26,7 @@ Exit codes:
   3    this machine lacks something: a linker, a monitor, a free port; see `unikgen doctor`
   4    from `audit`: something isn't proven of the image, or is wrong with it;
        from `diff --check`: the image may do more than the one before
+  5    from `sim`: a run failed
   101  from `run`: the appliance panicked
   102  from `run`: the appliance met a processor exception
   130  ended by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP";

@@ -46,8 +46,11 @@ impl Image {
         };
         let parameters = Parameters { offline: cargo.offline, ..parameters.clone() };
         let checked = appliance::check(unik, &parameters, ui)?;
-        if checked.plan.target == Target::Process {
-            return Err(exit::usage("a program of the target process is no image: only images are sealed"));
+        if checked.plan.target != Target::Machine {
+            return Err(exit::usage(format!(
+                "a program of the target {} is no image: only images are sealed",
+                checked.plan.target.word()
+            )));
         }
         let made = backend::build(&subject, &checked, &parameters, cargo, None, ui)?;
         Image::at(&made.image)

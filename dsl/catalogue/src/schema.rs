@@ -28,10 +28,10 @@ pub struct Component {
     pub start: Option<String>,
     /// Where it can run.
     pub targets: Vec<Target>,
-    /// The name of the component that it replaces on its targets: `host-ip` is used for
+    /// The names of the components that it replaces on its targets: `host-ip` is used for
     /// `ip` on the target `process`. It takes those options of the other that it
     /// declares itself; the others have no meaning there.
-    pub stands_in_for: Option<String>,
+    pub stands_in_for: Vec<String>,
     /// Whether the planner may bring it in by itself for an interface that nothing
     /// declared provides. Among several, the highest number wins; two of the same are
     /// an ambiguity. `None`: only where the file declares it.
@@ -109,15 +109,31 @@ pub enum Target {
     Machine,
     /// An ordinary Linux process.
     Process,
+    /// A simulation: a program with virtual time, on simulated networks.
+    Sim,
 }
 
 impl Target {
+    /// All of them.
+    pub const ALL: [Target; 3] = [Target::Machine, Target::Process, Target::Sim];
+
     /// The word of the language.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Target::Machine => "machine",
             Target::Process => "process",
+            Target::Sim => "sim",
+        }
+    }
+
+    /// With its preposition: where an appliance runs.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Target::Machine => "on a machine",
+            Target::Process => "in a process",
+            Target::Sim => "in a simulation",
         }
     }
 }
@@ -276,6 +292,9 @@ pub enum Constraint {
         /// The scheme of the URL by which a client reaches it, where there is one: `http`.
         #[serde(default)]
         scheme: Option<String>,
+        /// What is spoken there, in a word that the clients of a simulation know: `http`, `echo`.
+        #[serde(default)]
+        speaks: Option<String>,
     },
     /// A file or folder of the host exists and can be read.
     Exists {

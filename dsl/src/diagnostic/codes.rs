@@ -238,7 +238,7 @@ appliance b { }"#,
         right: "";
 
     CONDITION = "U0212", "a condition that can't be decided",
-        "`when` compares the target with `machine` or `process`, or a parameter with a value of its type. \
+        "`when` compares the target with `machine`, `process` or `sim`, or a parameter with a value of its type. \
          The target itself can't stand under a condition on the target.",
         wrong: r#"appliance a {
     when target == proces { log level debug }

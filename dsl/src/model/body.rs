@@ -55,12 +55,12 @@ impl Checker<'_> {
         let Condition { subject, negated, value } = condition;
         let equal = match &subject.value {
             None => {
-                let words = [Target::Machine.word(), Target::Process.word()];
+                let words = Target::ALL.map(Target::word);
                 let ValueKind::Word(word) = &self.resolve(value).ok()?.kind else {
                     self.error(Diagnostic::error(
                         codes::CONDITION,
                         value.place,
-                        "the target is `machine` or `process`",
+                        "the target is `machine`, `process` or `sim`",
                     ));
                     return None;
                 };
@@ -74,7 +74,7 @@ impl Checker<'_> {
                         Some(near) => {
                             diagnostic.suggest(format!("did you mean `{near}`?"), value.place, near)
                         }
-                        None => diagnostic.help("the target is `machine` or `process`"),
+                        None => diagnostic.help("the target is `machine`, `process` or `sim`"),
                     };
                     self.error(diagnostic);
                     return None;

@@ -122,13 +122,14 @@ impl Checker<'_> {
                         }
                     }
                 }
-                Constraint::Listens { protocol, port, wire, .. } => {
+                Constraint::Listens { protocol, port, wire, speaks, .. } => {
                     for (value, place) in matched.all(port) {
                         if let Typed::Port(port) = value {
                             listens.push(Listening {
                                 protocol: *protocol,
                                 port: *port,
                                 wire: wire.clone(),
+                                speaks: speaks.clone(),
                                 place,
                             });
                         }

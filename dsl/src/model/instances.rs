@@ -66,7 +66,7 @@ impl Checker<'_> {
                 .catalogue
                 .components()
                 .iter()
-                .filter(|component| component.kind == kind && component.stands_in_for.is_none())
+                .filter(|component| component.kind == kind && component.stands_in_for.is_empty())
                 .map(|component| component.name.clone())
                 .collect();
             let list: Vec<String> = of_kind.iter().map(|name| format!("`{name}`")).collect();

@@ -105,6 +105,8 @@ pub struct Listening {
     pub port: u16,
     /// The name of the wire.
     pub wire: String,
+    /// What is spoken there, if the catalogue says.
+    pub speaks: Option<String>,
     /// Where the port is written, or the declaration where it is a default.
     pub place: Place,
 }

@@ -73,10 +73,7 @@ impl Planner<'_> {
             if !instance.is_of_kind {
                 continue;
             }
-            let target = match self.model.target {
-                unik_catalogue::Target::Machine => "on a machine",
-                unik_catalogue::Target::Process => "in a process",
-            };
+            let target = self.model.target.phrase();
             let mut diagnostic = Diagnostic::error(
                 codes::NOT_ON_TARGET,
                 instance.component_place,

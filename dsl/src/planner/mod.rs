@@ -160,7 +160,8 @@ impl<'a> Planner<'a> {
                 known.insert((node, protocol, port), (place, &instance.name.value));
                 if self.graph[node].component.listeners {
                     let service = instance.name.value.clone();
-                    self.graph[node].listens.push(Listen { protocol, port, service, place });
+                    let speaks = listening.speaks.clone();
+                    self.graph[node].listens.push(Listen { protocol, port, service, speaks, place });
                 }
             }
         }

@@ -148,7 +148,8 @@ impl Planner<'_> {
                     .components()
                     .iter()
                     .filter(|component| {
-                        component.stands_in_for.is_none() && component.kind != unik_catalogue::Kind::Appliance
+                        component.stands_in_for.is_empty()
+                            && component.kind != unik_catalogue::Kind::Appliance
                     })
                     .filter(|component| interfaces.iter().all(|interface| component.can_provide(interface)))
                     .map(|component| {

@@ -124,6 +124,12 @@ pub(crate) fn run_background() {
     with(|executor| executor.run_background(2));
 }
 
+/// How many tasks there are.
+#[cfg(not(unik_machine))]
+pub(crate) fn task_count() -> usize {
+    with(|executor| executor.tasks.borrow().count())
+}
+
 /// The name of the task that is running, if one is: for crash records.
 #[must_use]
 pub fn current_task() -> Option<&'static str> {

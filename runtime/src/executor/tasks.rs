@@ -50,6 +50,12 @@ impl Tasks {
         self.foreground
     }
 
+    /// How many tasks there are.
+    #[cfg(not(unik_machine))]
+    pub(super) fn count(&self) -> usize {
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Taken(_))).count()
+    }
+
     /// Adds a task; returns its header, which the caller wakes.
     pub(super) fn insert(
         &mut self,

@@ -19,7 +19,11 @@
 //! | `exit(Ending) -> !` | end the appliance |
 //!
 //! `machine` has, besides, what drivers need (`device`); `process` has what the
-//! components that stand in for drivers need (`process::Registration`).
+//! components that stand in for drivers need (`process::Registration`); `sim` has what
+//! the simulated world is connected by (`sim::World`).
+//!
+//! Plain cargo builds the process; `--cfg unik_machine` and `--cfg unik_sim`, which only
+//! `unikgen` sets, choose the others.
 
 #[cfg(unik_machine)]
 pub mod machine;
@@ -28,21 +32,26 @@ pub use machine as current;
 
 #[cfg(not(unik_machine))]
 pub mod process;
-#[cfg(not(unik_machine))]
+#[cfg(not(any(unik_machine, unik_sim)))]
 pub use process as current;
 
 #[cfg(not(unik_machine))]
+pub mod sim;
+#[cfg(unik_sim)]
+pub use sim as current;
+
+#[cfg(not(any(unik_machine, unik_sim)))]
 pub use process::Bell;
 
 /// Gets a loop out of its [`wait`] from another core. An image has one core, and no
-/// interrupt runs code of ours, so there is nobody to ring it.
-#[cfg(unik_machine)]
+/// interrupt runs code of ours, and a simulation has one thread: so there is nobody to ring it.
+#[cfg(any(unik_machine, unik_sim))]
 #[derive(Clone, Debug)]
 pub struct Bell;
 
-#[cfg(unik_machine)]
+#[cfg(any(unik_machine, unik_sim))]
 impl Bell {
-    /// The bell of the loop of this core.
+    /// The bell of this loop.
     #[must_use]
     pub const fn of_this_loop() -> Bell {
         Bell
@@ -52,6 +61,9 @@ impl Bell {
     pub const fn ring(&self) {}
 }
 
+#[cfg(not(unik_machine))]
+#[doc(hidden)]
+pub use current::begin;
 pub use current::{boot_line, console_write, entropy, exit, now, progress, ready, seal, wait, wall_clock};
 
 /// How an appliance ends.

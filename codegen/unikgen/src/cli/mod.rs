@@ -2,6 +2,7 @@
 //! the completions come.
 
 mod proof;
+mod sim;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::exit;
 use crate::publish::Publish;
 
 pub use proof::{Audit, Cost, CostBy, CostFormat, Diff, Verify};
+pub use sim::{Sim, SimFormat};
 
 const ABOUT: &str = "Turns a .unik file into a sealed unikernel image, and runs it";
 
@@ -162,6 +164,25 @@ Examples:
 
 {}", exit::TABLE))]
     Run(Run),
+    /// Run a whole appliance in virtual time, with clients on a faulty network, repeatable by a seed
+    #[command(after_help = format!("\
+The appliance runs as a program of this machine, with its real protocol stack, on networks that are \
+made up: they lose, repeat, delay and damage frames as --faults says. On them are clients that use \
+every port that a service listens on (they speak HTTP and echo; elsewhere they connect and go), and \
+ping. Time is virtual: it jumps to whatever comes next. All follows from the seed: the same seed, the \
+same run, and the same hash of all that crossed the wire.
+
+A run fails if the appliance panics or ends, answers wrongly, gets no further for --patience, or keeps \
+connections or tasks whose clients have gone.
+
+Examples:
+  unikgen sim
+  unikgen sim site.unik --seed 7 --faults loss=5%,delay=1ms..20ms,reorder=2%,duplicate=1%,corrupt=1%
+  unikgen sim --seeds 1..100 --faults loss=10%    stops at the first that fails, and says how to repeat it
+  unikgen sim --seed 7 --pcap run.pcap            every frame, for Wireshark
+
+{}", exit::TABLE))]
+    Sim(Sim),
     /// Prove what an image holds and may do, and say what isn't proven
     #[command(after_help = format!("\
 Reads the image, its report (bound to it by hash) and its unstripped twin, which `unikgen build` \
@@ -337,6 +358,8 @@ pub enum TargetChoice {
     Machine,
     /// An ordinary Linux process
     Process,
+    /// A simulation: virtual time and simulated networks, as `unikgen sim` runs it
+    Sim,
 }
 
 /// What may be denied.

@@ -25,13 +25,17 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
     let parameters = Parameters { offline, locked, ..args.appliance.parameters.clone() };
     let checked = appliance::check(file, &parameters, ui)?;
     let target = checked.plan.target;
-    if target == Target::Process && args.report == Some(ReportFormat::Json) {
-        return Err(exit::usage("--report is for images: a program of the target process has no report"));
+    if target != Target::Machine && args.report == Some(ReportFormat::Json) {
+        return Err(exit::usage(format!(
+            "--report is for images: a program of the target {} has no report",
+            target.word()
+        )));
     }
-    if target == Target::Process && args.twin {
-        return Err(exit::usage(
-            "--twin is for images: a program of the target process has its symbols itself",
-        ));
+    if target != Target::Machine && args.twin {
+        return Err(exit::usage(format!(
+            "--twin is for images: a program of the target {} has its symbols itself",
+            target.word()
+        )));
     }
     let to = args.output.clone().unwrap_or_else(|| beside(file, target));
     place::must_be_replaceable(&to, Kind::Program)?;
@@ -44,10 +48,11 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
         place::must_be_replaceable(&twin_place, Kind::Program)?;
     }
     let seed = match args.seed {
-        Some(_) if target == Target::Process => {
-            return Err(exit::usage(
-                "--seed is for images: the host lays out a program of the target process",
-            ));
+        Some(_) if target != Target::Machine => {
+            return Err(exit::usage(format!(
+                "--seed is for images: the host lays out a program of the target {}",
+                target.word()
+            )));
         }
         Some(SeedChoice::Fixed(seed)) => Some(seed),
         Some(SeedChoice::Random) => Some(Seed::random().context("can't draw a seed")?),
@@ -82,6 +87,7 @@ fn beside(file: &Path, target: Target) -> PathBuf {
     file.with_extension(match target {
         Target::Machine => "img",
         Target::Process => "bin",
+        Target::Sim => "sim",
     })
 }
 

@@ -107,8 +107,9 @@ fn describe(component: &Component, paint: Paint) -> String {
     let strong = |words: &str| paint.paint(Tone::Strong, words);
     let _ = writeln!(text, "{}: {}{}\n", strong(&component.name), component.summary, only(component));
     let _ = writeln!(text, "  {}", paint.paint(Tone::Name, &declaration(component)));
-    if let Some(other) = &component.stands_in_for {
-        let _ = writeln!(text, "\nStands in for `{other}` on its targets; write `{other}` in the file.");
+    if !component.stands_in_for.is_empty() {
+        let others = component.stands_in_for.join("`, `");
+        let _ = writeln!(text, "\nStands in for `{others}` on its targets; write that in the file.");
     }
     if component.implied.is_some() {
         let _ = writeln!(text, "\nComes in by itself when something needs what it provides.");

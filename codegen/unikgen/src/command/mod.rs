@@ -15,6 +15,7 @@ pub mod graph;
 pub mod man;
 pub mod new;
 pub mod run;
+pub mod sim;
 pub mod symbolize;
 pub mod sync;
 pub mod verify;
@@ -42,6 +43,7 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::Build(args) => build::run(&args, ui),
         Command::Verify(args) => verify::run(&args, ui),
         Command::Run(args) => run::run(&args, ui),
+        Command::Sim(args) => sim::run(&args, ui),
         Command::Graph(args) => graph::run(&args, ui),
         Command::Why(args) => why::run(&args, ui),
         Command::Eject(args) => eject::run(&args, ui),

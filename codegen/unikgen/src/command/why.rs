@@ -272,8 +272,9 @@ impl Answer<'_> {
                 plan.target.word()
             ));
         }
-        if let Some(other) = &component.stands_in_for {
-            ways.push(format!("`{other}` on that target: it stands in for it"));
+        if !component.stands_in_for.is_empty() {
+            let others = component.stands_in_for.join("`, `");
+            ways.push(format!("`{others}` on that target: it stands in for it"));
             return ways;
         }
         let on = if component.wires.is_empty() {

@@ -44,7 +44,7 @@ impl Component {
             summary: table.summary,
             start: table.start,
             targets: table.targets,
-            stands_in_for: table.stands_in_for,
+            stands_in_for: table.stands_in_for.map_or_else(Vec::new, Names::list),
             implied: table.implied,
             hardware: table.hardware,
             listeners: table.listeners,
@@ -245,9 +245,9 @@ struct Table {
     kind: Kind,
     summary: String,
     start: Option<String>,
-    #[serde(default = "both_targets")]
+    #[serde(default = "all_targets")]
     targets: Vec<Target>,
-    stands_in_for: Option<String>,
+    stands_in_for: Option<Names>,
     implied: Option<u32>,
     hardware: Option<String>,
     #[serde(default)]
@@ -269,8 +269,25 @@ struct Table {
     constraints: Vec<Constraint>,
 }
 
-fn both_targets() -> Vec<Target> {
-    vec![Target::Machine, Target::Process]
+fn all_targets() -> Vec<Target> {
+    Target::ALL.to_vec()
+}
+
+/// One name, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Names {
+    fn list(self) -> Vec<String> {
+        match self {
+            Names::One(name) => vec![name],
+            Names::Several(names) => names,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -366,7 +383,7 @@ mod tests {
     fn reads_a_table() {
         let ip = Component::from_manifest(IP, Path::new("/x/ip/Cargo.toml")).unwrap();
         assert_eq!(ip.package.folder, Path::new("/x/ip"));
-        assert_eq!(ip.targets, [Target::Machine, Target::Process]);
+        assert_eq!(ip.targets, Target::ALL);
         assert_eq!(ip.options["ipv4"].forms[1].constraints.len(), 3);
         assert_eq!(ip.part_providing("Udp").unwrap().0, "udp");
         assert!(!ip.can_provide("Tcp"));

@@ -105,6 +105,7 @@ fn prepare_file(
             refuse_machine_flags(args)?;
             Choice { monitor: Monitor::Process, hint: None }
         }
+        Target::Sim => return Err(exit::usage("a simulation has a command of its own: unikgen sim")),
         Target::Machine => choose(wish(args, parameters.target.is_some()), cache().as_deref())?,
     };
     announce(&choice, ui);
