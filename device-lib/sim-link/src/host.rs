@@ -13,6 +13,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 use unik::platform::sim::Random;
 
 use crate::clients::{Client, Cx, Pages, Step, Task};
+use crate::faults::Faults;
 use crate::link::MTU;
 
 /// How often a client tries on a link with faults.
@@ -57,6 +58,8 @@ struct Job {
 enum State {
     Running,
     Done,
+    /// It broke too often, on a link where that is no wonder.
+    GaveUp,
     Failed(String),
 }
 
@@ -65,8 +68,21 @@ enum State {
 pub(crate) struct Rules {
     /// On a link without faults nothing is tried again.
     pub is_strict: bool,
+    /// On one that loses much, a client may give up in the end.
+    is_rough: bool,
     /// Nanoseconds without getting further.
     pub patience: u64,
+}
+
+/// A share of lost frames, in parts of a million, with which a connection may well break: of
+/// four segments in a row none arrives once in 600 times.
+const ROUGH: u32 = 150_000;
+
+impl Rules {
+    pub fn new(faults: &Faults, patience: u64) -> Self {
+        let bad = faults.loss.saturating_add(faults.corrupt);
+        Rules { is_strict: faults.is_faultless(), is_rough: bad > ROUGH, patience }
+    }
 }
 
 impl Host {
@@ -124,6 +140,11 @@ impl Host {
     pub fn done(&self) -> (usize, usize) {
         let done = self.jobs.iter().filter(|job| job.state == State::Done).count();
         (done, self.jobs.len())
+    }
+
+    /// How many clients gave up.
+    pub fn gave_up(&self) -> usize {
+        self.jobs.iter().filter(|job| job.state == State::GaveUp).count()
     }
 
     /// How often clients tried again.
@@ -229,6 +250,7 @@ impl Host {
                     job.wake = now + LATER * 1_000;
                     State::Running
                 }
+                Step::Broken(_) if rules.is_rough => State::GaveUp,
                 Step::Broken(why) if job.tries > 0 => {
                     State::Failed(format!("{why}; it had tried {} times before", job.tries))
                 }

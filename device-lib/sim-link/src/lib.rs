@@ -16,8 +16,8 @@
 //! - a panic, or an appliance that ends before its clients have;
 //! - an answer that is wrong: other bytes than were sent, HTTP that contradicts itself or 5xx;
 //! - a client that gets no further for 300 s (`patience`), or all of it not done after one hour (`limit`);
-//! - a connection that breaks on a link without faults; on one with faults, a client that failed
-//!   four times in a row;
+//! - a connection that breaks on a link without faults; on one with faults, a client whose
+//!   connections broke four times in a row, unless more than 15 % of the frames are lost or damaged;
 //! - a connection, or a task, that is still there 200 s after the last client went.
 //!
 //! # Arguments

@@ -135,7 +135,7 @@ impl Links {
     }
 
     fn rules(&self) -> Rules {
-        Rules { is_strict: self.scenario.faults.is_faultless(), patience: self.scenario.patience }
+        Rules::new(&self.scenario.faults, self.scenario.patience)
     }
 
     fn next_event(&self) -> u64 {
@@ -289,6 +289,7 @@ impl Links {
             ("clients", format!("{done} of {all}")),
             ("connections", hosts().map(|host| host.opened.len()).sum::<usize>().to_string()),
             ("retries", hosts().map(Host::retries).sum::<u64>().to_string()),
+            ("gave-up", hosts().map(Host::gave_up).sum::<usize>().to_string()),
             ("sent", counts.sent.to_string()),
             ("received", counts.received.to_string()),
             ("lost", counts.lost.to_string()),

@@ -244,8 +244,12 @@ impl Report {
         if let Ok(time) = self.fact("time").parse::<u64>() {
             let _ = write!(text, ", {}.{:03} s", time / 1_000_000_000, time / 1_000_000 % 1_000);
         }
-        for (name, words) in [("clients", "clients"), ("connections", "connections"), ("retries", "retries")]
-        {
+        for (name, words) in [
+            ("clients", "clients"),
+            ("connections", "connections"),
+            ("retries", "retries"),
+            ("gave-up", "gave up"),
+        ] {
             if !matches!(self.fact(name), "" | "0") {
                 let _ = write!(text, ", {} {words}", self.fact(name));
             }
