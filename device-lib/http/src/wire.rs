@@ -121,22 +121,8 @@ async fn send(stream: &mut impl TcpStream, bytes: &[u8], timeout: Duration) -> R
 /// Closes our half, and reads on for a while: a connection that is dropped while bytes
 /// arrive is reset, and a reset may overtake the answer.
 pub(crate) async fn linger(stream: &mut impl TcpStream) {
-    let until = time::now() + LINGER.0;
-    let end = time::timeout_at(until, async {
-        stream.close().await?;
-        let mut left = LINGER.1;
-        let mut scratch = [0; 256];
-        loop {
-            match stream.read(&mut scratch).await? {
-                0 => return Ok::<bool, StreamError>(true),
-                length if length < left => left -= length,
-                _ => return Ok(false),
-            }
-        }
-    });
-    if end.await != Ok(Ok(true)) {
-        stream.abort();
-    }
+    // However it ended: there is nobody left to tell.
+    let _ = stream.finish(LINGER.0, LINGER.1).await;
 }
 
 /// What a client that took too long is told.

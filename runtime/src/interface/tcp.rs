@@ -1,9 +1,40 @@
 //! `Tcp`: byte streams (RFC 9293).
+//!
+//! # Deadlines
+//! Every operation is a future that may be dropped before it is ready, and so be given a
+//! [deadline](crate::time::timeout): a read, or an accept, that is dropped has taken nothing; a
+//! write has written nothing; a close goes on; a connect gives the connection up. So none of
+//! them needs a deadline of its own.
+//!
+//! ```
+//! use unik::interface::{StreamError, TcpStream};
+//! use unik::time::{Duration, timeout};
+//!
+//! async fn answer(stream: &mut impl TcpStream) -> Result<(), StreamError> {
+//!     let mut buffer = [0; 64];
+//!     let patience = Duration::from_secs(10);
+//!     let length = timeout(patience, stream.read(&mut buffer)).await.map_err(|_| StreamError::TimedOut)??;
+//!     stream.write(&buffer[..length]).await?;
+//!     stream.finish(patience, 4096).await
+//! }
+//! ```
+//!
+//! # Back-pressure
+//! Nothing is kept without bounds. A write takes what the connection's buffer has room for, and
+//! waits when it has none; bytes that nobody reads close the peer's window; connections that nobody
+//! accepts wait in a bounded queue, and newer ones are refused.
+//!
+//! # The end
+//! The two halves of a connection close by themselves: [`close`](TcpStream::close) ends ours,
+//! a read of 0 bytes says that the peer has ended its own. [`finish`](TcpStream::finish) ends both
+//! in order. A stream that is dropped while a half is open is reset.
 
 use core::fmt;
 use core::net::SocketAddr;
 
 use embedded_io_async::{ErrorKind, Read, Write};
+
+use crate::time::{Duration, timeout};
 
 /// TCP on one network.
 #[allow(async_fn_in_trait, reason = "one thread: no future here needs Send")]
@@ -49,6 +80,35 @@ pub trait TcpStream: Read<Error = StreamError> + Write<Error = StreamError> + 's
     /// # Errors
     /// [`StreamError`] when the connection broke first.
     async fn close(&mut self) -> Result<(), StreamError>;
+
+    /// Ends the connection in order: closes our half, and takes what the peer still sends until it
+    /// closes its own, for `limit` at most and no more than `most` bytes. Then what is left is reset.
+    ///
+    /// For whoever has said all that there is to say. A connection that is dropped while bytes
+    /// arrive is reset, and a reset may overtake what was said last.
+    ///
+    /// # Errors
+    /// [`StreamError`] when the connection broke first; [`StreamError::TimedOut`] when the peer
+    /// went on for too long, or sent too much.
+    async fn finish(&mut self, limit: Duration, most: usize) -> Result<(), StreamError> {
+        let ended = timeout(limit, async {
+            self.close().await?;
+            let mut left = most;
+            let mut scratch = [0; 256];
+            loop {
+                match self.read(&mut scratch).await? {
+                    0 => return Ok(()),
+                    length if length <= left => left -= length,
+                    _ => return Err(StreamError::TimedOut),
+                }
+            }
+        });
+        let ended = ended.await.unwrap_or(Err(StreamError::TimedOut));
+        if ended.is_err() {
+            self.abort();
+        }
+        ended
+    }
 
     /// Resets the connection (RST).
     fn abort(&mut self);
@@ -135,6 +195,76 @@ impl embedded_io_async::Error for StreamError {
             StreamError::Reset => ErrorKind::ConnectionReset,
             StreamError::TimedOut => ErrorKind::TimedOut,
             StreamError::Closed => ErrorKind::NotConnected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::block_on;
+    use embedded_io_async::ErrorType;
+
+    /// A peer that sends so many bytes after our half is closed, and then closes its own, or not.
+    struct Peer {
+        sends: usize,
+        closes: bool,
+        is_closed: bool,
+        is_aborted: bool,
+    }
+
+    impl ErrorType for Peer {
+        type Error = StreamError;
+    }
+
+    impl Read for Peer {
+        async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
+            assert!(self.is_closed, "our half goes first");
+            if self.sends == 0 && !self.closes {
+                return core::future::pending().await;
+            }
+            let length = self.sends.min(buffer.len());
+            self.sends -= length;
+            Ok(length)
+        }
+    }
+
+    impl Write for Peer {
+        async fn write(&mut self, data: &[u8]) -> Result<usize, StreamError> {
+            Ok(data.len())
+        }
+
+        async fn flush(&mut self) -> Result<(), StreamError> {
+            Ok(())
+        }
+    }
+
+    impl TcpStream for Peer {
+        fn peer(&self) -> SocketAddr {
+            SocketAddr::from(([127, 0, 0, 1], 1))
+        }
+
+        async fn close(&mut self) -> Result<(), StreamError> {
+            self.is_closed = true;
+            Ok(())
+        }
+
+        fn abort(&mut self) {
+            self.is_aborted = true;
+        }
+    }
+
+    #[test]
+    fn an_end_in_order_is_bounded() {
+        for (sends, closes, ends) in [
+            (0, true, Ok(())),
+            (1000, true, Ok(())),
+            (1001, true, Err(StreamError::TimedOut)),
+            (0, false, Err(StreamError::TimedOut)),
+        ] {
+            let mut peer = Peer { sends, closes, is_closed: false, is_aborted: false };
+            assert_eq!(block_on(peer.finish(Duration::from_millis(5), 1000)), ends, "{sends} {closes}");
+            assert_eq!(peer.is_aborted, ends.is_err());
         }
     }
 }

@@ -16,7 +16,8 @@ pub trait Udp: Clone + 'static {
     fn bind(&self, port: u16) -> Result<Self::Socket, BindError>;
 }
 
-/// A bound port.
+/// A bound port. A future of it that is dropped before it is ready has taken, or sent, nothing:
+/// so each may have a [deadline](crate::time::timeout).
 #[allow(async_fn_in_trait, reason = "one thread: no future here needs Send")]
 pub trait UdpSocket: 'static {
     /// The next datagram: its length and where it came from. What doesn't fit into
