@@ -38,6 +38,8 @@ pub(crate) struct Host {
     closing: Vec<SocketHandle>,
     jobs: Vec<Job>,
     pages: Rc<RefCell<Pages>>,
+    /// Why clients tried again.
+    pub broke: Vec<String>,
     /// When it has a turn, whatever comes.
     next: u64,
 }
@@ -115,6 +117,7 @@ impl Host {
             closing: Vec::new(),
             jobs: Vec::new(),
             pages,
+            broke: Vec::new(),
             next: u64::MAX,
         }
     }
@@ -245,7 +248,8 @@ impl Host {
                     continue;
                 }
                 Step::Done => State::Done,
-                Step::Broken(_) if !rules.is_strict && job.tries + 1 < TRIES => {
+                Step::Broken(why) if !rules.is_strict && job.tries + 1 < TRIES => {
+                    self.broke.push(format!("{}: {why}", job.task.name()));
                     job.tries += 1;
                     job.wake = now + LATER * 1_000;
                     State::Running

@@ -196,7 +196,7 @@ impl Links {
                 let tasks = sim::tasks();
                 if tasks > self.tasks {
                     self.fail(format!(
-                        "{} tasks are left that weren't there before the clients: {} s after the last of them, a service hasn't ended what it began",
+                        "tasks are left that weren't there before the clients, {}: {} s after the last of them, a service hasn't ended what it began",
                         tasks - self.tasks,
                         QUIET / SECOND
                     ));
@@ -284,7 +284,7 @@ impl Links {
         let hosts = || self.segments.iter().flat_map(|segment| &segment.hosts);
         let (done, all) = hosts().map(Host::done).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
         let counts = self.trace.counts;
-        let facts = vec![
+        let mut facts = vec![
             ("hash", self.trace.hash()),
             ("clients", format!("{done} of {all}")),
             ("connections", hosts().map(|host| host.opened.len()).sum::<usize>().to_string()),
@@ -298,6 +298,10 @@ impl Links {
             ("corrupted", counts.corrupted.to_string()),
             ("overflow", counts.overflow.to_string()),
         ];
+        let broke: Vec<&str> = hosts().flat_map(|host| &host.broke).take(SHOWN).map(String::as_str).collect();
+        if !broke.is_empty() {
+            facts.push(("broke", broke.join("; ")));
+        }
         Report { facts, failures }
     }
 }

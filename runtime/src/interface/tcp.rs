@@ -81,8 +81,10 @@ pub trait TcpStream: Read<Error = StreamError> + Write<Error = StreamError> + 's
     /// [`StreamError`] when the connection broke first.
     async fn close(&mut self) -> Result<(), StreamError>;
 
-    /// Ends the connection in order: closes our half, and takes what the peer still sends until it
-    /// closes its own, for `limit` at most and no more than `most` bytes. Then what is left is reset.
+    /// Ends the connection in order: [closes](Self::close) our half, for as long as the network lets
+    /// that take, so that what was said last is sent again where it is lost; then takes what the peer
+    /// still sends until it closes its own, for `limit` at most and no more than `most` bytes. What is
+    /// left then is reset.
     ///
     /// For whoever has said all that there is to say. A connection that is dropped while bytes
     /// arrive is reset, and a reset may overtake what was said last.
@@ -91,8 +93,11 @@ pub trait TcpStream: Read<Error = StreamError> + Write<Error = StreamError> + 's
     /// [`StreamError`] when the connection broke first; [`StreamError::TimedOut`] when the peer
     /// went on for too long, or sent too much.
     async fn finish(&mut self, limit: Duration, most: usize) -> Result<(), StreamError> {
+        if let Err(error) = self.close().await {
+            self.abort();
+            return Err(error);
+        }
         let ended = timeout(limit, async {
-            self.close().await?;
             let mut left = most;
             let mut scratch = [0; 256];
             loop {

@@ -68,6 +68,9 @@ pub fn run(args: &Sim, ui: &Ui) -> Outcome {
             SimFormat::Human => output(&run.report.line(seed))?,
             SimFormat::Json => output(&format!("{}\n", run.report.json(&checked.plan.appliance, seed)))?,
         }
+        if !run.report.fact("broke").is_empty() {
+            ui.detail(&format!("tried again: {}", run.report.fact("broke")));
+        }
         if ui.is_verbose() || !run.report.failures.is_empty() {
             show_console(&run.console, ui.is_verbose());
         }
