@@ -148,7 +148,7 @@ unik-nic = { path = ".unik/src/device-lib/nic", default-features = false }
 unik-host-net = { path = ".unik/src/device-lib/host-net", default-features = false }
 
 [lints.rust]
-unexpected_cfgs = { level = "warn", check-cfg = ["cfg(unik_machine)"] }
+unexpected_cfgs = { level = "warn", check-cfg = ["cfg(unik_machine)", "cfg(unik_sim)"] }
 "#;
     assert_eq!(text, expected, "{text}");
     assert!(folder.path().join(".unik/src/runtime/src/lib.rs").is_file());
