@@ -95,13 +95,13 @@ impl<W: Write> Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut plain = 0;
         for (place, character) in text.char_indices().filter(|(_, character)| character.is_control()) {
-            self.0.write_str(&text[plain..place])?;
+            self.0.write_str(text.get(plain..place).unwrap_or_default())?;
             for escape in character.escape_default() {
                 self.0.write_char(escape)?;
             }
             plain = place + character.len_utf8();
         }
-        self.0.write_str(&text[plain..])
+        self.0.write_str(text.get(plain..).unwrap_or_default())
     }
 }
 

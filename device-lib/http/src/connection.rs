@@ -309,7 +309,8 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
             }
             Stop::OutOfMemory => {
                 let so_far = count(&counts.out_of_memory);
-                warn!("{}: {peer}: no memory for a request ({so_far} so far)", service.instance);
+                // Without the peer, whose request wasn't at fault.
+                warn!("{}: no memory for a request ({so_far} so far)", service.instance);
             }
         }
     }
@@ -320,7 +321,7 @@ fn checked(response: Response, instance: &str, path: &str) -> Response {
     match response.refused {
         None => response,
         Some(name) => {
-            error!("{instance}: the handler of {path} gave a header that can't be sent: {name:?}");
+            error!("{instance}: the handler of {path} gave a header that can't be sent: {name}");
             Status::INTERNAL_SERVER_ERROR.into()
         }
     }
