@@ -84,7 +84,7 @@ pub fn apply(load: &Load, side: &Started, seconds: u64, rate: f64) -> io::Result
     Ok(sample)
 }
 
-/// The words that have [`ours`] run a task in a process of its own; [`crate::arguments`]
+/// The words that have `ours` run a task in a process of its own; [`crate::arguments`]
 /// reads them back.
 #[must_use]
 pub fn words_of(task: &Task) -> Vec<String> {
