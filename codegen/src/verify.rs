@@ -34,7 +34,7 @@ pub enum Difference {
     },
     /// The loaded bytes are the same, but they were written with other reports.
     Report,
-    /// Bytes that aren't loaded: headers, the names of sections.
+    /// Bytes that are in no section: headers, padding, what was put between or behind them.
     Unloaded {
         /// The first, in the file.
         offset: usize,
@@ -66,7 +66,11 @@ impl fmt::Display for Difference {
                 f.write_str("the code and data are equal, but the reports that were written with them differ")
             }
             Difference::Unloaded { offset } => {
-                write!(f, "what is loaded is equal, but byte {offset:#x} of the file, which isn't, differs")
+                write!(
+                    f,
+                    "the sections are equal, but byte {offset:#x} of the file, in headers or between sections, \
+                     differs"
+                )
             }
         }
     }

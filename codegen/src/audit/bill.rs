@@ -220,6 +220,7 @@ mod tests {
             loaded: 0,
             memory: 0,
             contents: String::new(),
+            file: String::new(),
             rust: None,
             sections: Vec::new(),
             crates: Vec::new(),

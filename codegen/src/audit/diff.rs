@@ -106,7 +106,7 @@ pub fn diff(before: Side<'_>, after: Side<'_>) -> Diff {
         subjects: subjects.into(),
         bytes: (bytes(before), bytes(after)),
         memory: (before.report.manifest.memory, after.report.manifest.memory),
-        same_bytes: before.report.contents == after.report.contents,
+        same_bytes: before.report.file == after.report.file,
     }
 }
 

@@ -57,6 +57,13 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
                 .push(Finding::at(format!("the segment at {address:#x} is of a kind of its own"), address)),
         }
     }
+    loads.sort_by_key(|segment| segment.file.start);
+    for pair in loads.windows(2) {
+        if pair[0].file.end > pair[1].file.start {
+            let at = pair[1].memory.start;
+            found.push(Finding::at(format!("bytes of the file are loaded twice, also to {at:#x}"), at));
+        }
+    }
     loads.sort_by_key(|segment| segment.memory.start);
     for pair in loads.windows(2) {
         if pair[0].memory.end > pair[1].memory.start {
@@ -66,6 +73,8 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
     }
 
     let mut names = Vec::new();
+    // What of memory is some section's.
+    let mut places: Vec<Range<u64>> = Vec::new();
     // What of the file is some section's.
     let mut shown: Vec<Range<u64>> = Vec::new();
     for section in elf.elf_section_table().iter() {
@@ -101,6 +110,7 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
         if has_bytes {
             shown.push(offset..offset.saturating_add(size));
         }
+        places.push(start..end);
         if name == ENTRY && elf.elf_header().e_entry(endian) != start {
             wrong("doesn't begin with the entry");
         }
@@ -113,6 +123,7 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
         found.push(Finding::new(format!("it has no section {ENTRY} to begin in")));
     }
     hidden(image, &loads, &mut shown, &mut found);
+    nobodys(&loads, &mut places, &mut found);
     for note in &notes {
         let is_loaded = |segment: &Segment| {
             segment.file.start <= note.file.start
@@ -128,6 +139,31 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
         }
     }
     Ok(found)
+}
+
+/// Memory of segments that is no section's: a segment begins and ends with sections, and has
+/// less than a page between two.
+fn nobodys(loads: &[Segment], places: &mut [Range<u64>], found: &mut Vec<Finding>) {
+    places.sort_by_key(|range| range.start);
+    for segment in loads {
+        let mut at = segment.memory.start;
+        let inside = places.iter().filter(|range| segment.memory.contains(&range.start));
+        for (before, next) in inside.enumerate() {
+            let least = if before == 0 { 1 } else { 4096 };
+            if next.start.saturating_sub(at) >= least {
+                let message = format!("the {} bytes of memory at {at:#x} are no section's", next.start - at);
+                found.push(Finding::at(message, at));
+            }
+            if next.start < at {
+                found.push(Finding::at(format!("two sections are at {:#x}", next.start), next.start));
+            }
+            at = at.max(next.end);
+        }
+        if at != segment.memory.end {
+            let left = segment.memory.end.saturating_sub(at);
+            found.push(Finding::at(format!("the {left} bytes of memory at {at:#x} are no section's"), at));
+        }
+    }
 }
 
 /// Bytes that are loaded but are no section's, and no padding.

@@ -30,6 +30,7 @@ pub mod code;
 pub mod contents;
 pub mod diff;
 pub mod dma;
+pub mod form;
 pub mod gate;
 pub mod instructions;
 pub mod known;
@@ -281,6 +282,7 @@ pub fn audit(evidence: &Evidence<'_>) -> Result<Audit, Error> {
         Rule::Segments,
         binary::segments(image).and_then(|(table, mut found)| {
             found.extend(loading::check(image)?);
+            found.extend(form::check(image)?);
             Ok((table.join(", "), found))
         }),
     ));
@@ -364,6 +366,13 @@ fn bytes(image: &[u8], report: &Report) -> Result<(String, Vec<Finding>), Error>
     let hash = binary::contents_hash(image)?;
     let plan = image::plan_hash(image)?;
     let mut found = Vec::new();
+    let file = image::file_hash(image)?;
+    if file != report.file {
+        found.push(Finding::new(format!(
+            "the file has the SHA-256 {file} without its report's, and was built with {}",
+            report.file
+        )));
+    }
     if hash != report.contents {
         found.push(Finding::new(format!(
             "what is loaded has the SHA-256 {hash}, and was built with {}",

@@ -4,6 +4,7 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _}
 use object::{Object as _, ObjectSymbol as _, elf};
 
 use super::{bad, parse, plan_hash};
+use crate::audit::form;
 use crate::{Error, note};
 
 /// Checks a linked image: static, complete, bootable by PVH, no segment both writable and
@@ -31,6 +32,9 @@ pub fn check(image: &[u8], plan: &[u8; 32]) -> Result<(), Error> {
         if start.checked_add(size).is_none_or(|end| end > image.len() as u64) {
             return Err(bad(format!("the segment at {:#x} isn't whole", segment.p_vaddr(endian))));
         }
+    }
+    if let Some(first) = form::other_formats(image).into_iter().next() {
+        return Err(bad(format!("{first}: build it with another --seed")));
     }
     entry(image)?;
     let found = plan_hash(image)?;

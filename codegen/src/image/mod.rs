@@ -12,13 +12,13 @@ mod report;
 mod strip;
 mod symbolise;
 
-use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, elf};
 use sha2::{Digest, Sha256};
 
-use crate::Error;
 use crate::note::{self, DeviceManifest};
 use crate::record::Record;
+use crate::{Error, cache};
 
 pub use callers::Calls;
 pub use check::check;
@@ -39,8 +39,45 @@ pub(crate) fn parse(image: &[u8]) -> Result<Elf<'_>, Error> {
     if elf.elf_header().e_machine(elf.endian()) != elf::EM_X86_64 {
         return Err(bad("it is not for x86-64"));
     }
+    plain(&elf)?;
     Ok(elf)
 }
+
+/// Refuses headers that leave room for two readings: what a monitor boots must be what is read
+/// here. Of the forms that ELF has for more segments or sections than 65,279 (`PN_XNUM`, and
+/// the numbers in section 0) monitors know nothing.
+fn plain(elf: &Elf<'_>) -> Result<(), Error> {
+    let (header, endian) = (elf.elf_header(), elf.endian());
+    let sizes = (header.e_ehsize(endian), header.e_phentsize(endian), header.e_shentsize(endian));
+    if header.e_version(endian) != 1 || sizes != (64, 56, 64) {
+        return Err(bad("its ELF header isn't one of a 64-bit image"));
+    }
+    if header.e_phoff(endian) != 64 || !(1..MOST_HEADERS).contains(&header.e_phnum(endian)) {
+        return Err(bad("its program headers don't stand behind the ELF header, or are too many"));
+    }
+    let (sections, names) = (header.e_shnum(endian), header.e_shstrndx(endian));
+    let first = elf.elf_section_table().iter().next();
+    let is_empty = first.is_some_and(|first| {
+        let numbers = [
+            first.sh_flags(endian).0,
+            first.sh_addr(endian),
+            first.sh_offset(endian),
+            first.sh_size(endian),
+            first.sh_addralign(endian),
+            first.sh_entsize(endian),
+        ];
+        let words =
+            [first.sh_name(endian), first.sh_type(endian).0, first.sh_link(endian), first.sh_info(endian)];
+        numbers == [0; 6] && words == [0; 4]
+    });
+    if !(1..MOST_HEADERS).contains(&sections) || names.0 >= sections || !is_empty {
+        return Err(bad("its section table isn't one that begins with an empty entry"));
+    }
+    Ok(())
+}
+
+/// More headers than an image or its twin has of one kind.
+const MOST_HEADERS: u16 = 256;
 
 /// The device manifest that an image carries.
 ///
@@ -98,6 +135,21 @@ pub fn record(image: &[u8]) -> Result<Record, Error> {
 /// When it is no image.
 pub fn report_hash(image: &[u8]) -> Result<[u8; 32], Error> {
     hash_note(image, note::REPORT, "report")
+}
+
+/// The hash (SHA-256) of a whole image as it is deployed, without the hash of its report, which
+/// holds this one: in hexadecimal.
+///
+/// # Errors
+/// When it is no image.
+pub fn file_hash(image: &[u8]) -> Result<String, Error> {
+    let mut bytes = image.to_vec();
+    if let Some(place) = note_place(image, note::REPORT)?
+        && let Some(hash) = bytes.get_mut(place)
+    {
+        hash.fill(0);
+    }
+    Ok(cache::hash(&bytes))
 }
 
 /// The hash of the plan that the image was made from.

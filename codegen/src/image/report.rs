@@ -18,7 +18,7 @@ use crate::note::DeviceManifest;
 use crate::record::Record;
 
 /// The version of the report's table that this `unikgen` writes, and reads.
-pub const REPORT: u32 = 3;
+pub const REPORT: u32 = 4;
 
 /// The report of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Report {
     /// The hash (SHA-256) of what is loaded and where to, without this report's own.
     #[serde(default)]
     pub contents: String,
+    /// The hash (SHA-256) of the deployed file, without this report's own.
+    #[serde(default)]
+    pub file: String,
     /// The compiler, `1.95.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rust: Option<String>,
@@ -162,6 +165,7 @@ impl Report {
             loaded: total(false),
             memory: total(true),
             contents: binary::contents_hash(twin)?,
+            file: super::file_hash(&super::strip(twin)?)?,
             rust: anatomy.lines.producer.as_deref().and_then(rust_version),
             crates: crates(&cost, &packages),
             nodes: nodes(plan, sources),

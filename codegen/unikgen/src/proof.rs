@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use unik_catalogue::Target;
 use unik_codegen::audit::known::{Known, known};
-use unik_codegen::audit::{Evidence, bill, binary, claims, dma, gate, loading};
+use unik_codegen::audit::{Evidence, bill, binary, claims, dma, form, gate, loading};
 use unik_codegen::image::{self, Report};
 
 use crate::appliance::{self, Subject};
@@ -123,9 +123,12 @@ impl Image {
         }
         let report = Report::from_json(&String::from_utf8_lossy(bytes))
             .map_err(|error| exit::usage(format!("`{}`: {error}", self.path.display())))?;
-        let loaded = binary::contents_hash(&self.bytes)?;
+        let is_whole = binary::contents_hash(&self.bytes)? == report.contents
+            && image::file_hash(&self.bytes)? == report.file
+            && loading::check(&self.bytes)?.is_empty()
+            && form::check(&self.bytes)?.is_empty();
         let is_said = claims::check(&self.bytes, &report).is_ok_and(|(_, found)| found.is_empty());
-        if loaded != report.contents || !is_said || !loading::check(&self.bytes)?.is_empty() {
+        if !is_whole || !is_said {
             return Err(exit::usage(format!(
                 "`{}` isn't what was built: `unikgen audit` says more",
                 self.path.display()

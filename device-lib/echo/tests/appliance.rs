@@ -138,7 +138,7 @@ fn signals_end_it() {
 #[test]
 fn a_bad_command_line_is_refused() {
     let output = Command::new(example()).arg("publish=80").output().expect("the example");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let console = String::from_utf8_lossy(&output.stdout);
     assert_eq!(console, "error: lan: publish=80: expected [ADDRESS:]HOSTPORT:PORT[/udp], such as 8080:80\n");
 }
