@@ -139,6 +139,6 @@ fn signals_end_it() {
 fn a_bad_command_line_is_refused() {
     let output = Command::new(example()).arg("publish=80").output().expect("the example");
     assert_eq!(output.status.code(), Some(2));
-    let console = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(console, "error: lan: publish=80: expected [ADDRESS:]HOSTPORT:PORT[/udp], such as 8080:80\n");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(errors, "error: lan: publish=80: expected [ADDRESS:]HOSTPORT:PORT[/udp], such as 8080:80\n");
 }
