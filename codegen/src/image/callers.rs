@@ -18,7 +18,13 @@ pub struct Calls {
     text: Vec<(u64, Vec<u8>)>,
     /// First address and the one after the last of each function, in order.
     functions: Vec<(u64, u64)>,
+    /// Where panics end, the innermost first: the first addresses of these functions.
+    panics: Vec<u64>,
 }
+
+/// The symbols of the functions that every panic goes through, the innermost first. One that
+/// was inlined into the next has none.
+const PANICS: [&str; 2] = ["rust_begin_unwind", "panicking9panic_fmt"];
 
 /// What stands before a return address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,23 +56,34 @@ impl Calls {
             .collect();
         functions.sort_unstable();
         functions.dedup();
-        Ok(Calls { text, functions })
+        let named = |part: &str| {
+            elf.symbols()
+                .find(|symbol| symbol.name().is_ok_and(|name| name.contains(part)))
+                .map(|symbol| symbol.address())
+        };
+        let panics = PANICS.into_iter().filter_map(named).collect();
+        Ok(Calls { text, functions, panics })
     }
 
     /// Those of `words`, innermost first, that form a chain of calls from the function at
-    /// `place`, or from the first word, down. Where the chain can't be followed (through
+    /// `place` down; of a panic, which has no place, from the function that it ended in, or from
+    /// the first word. Where the chain can't be followed (through
     /// code without symbols) all that is left is kept: too much is better than too little.
     #[must_use]
     pub fn chain(&self, place: Option<u64>, words: &[u64]) -> Vec<u64> {
         let mut chain = Vec::new();
         let mut next = 0;
         let mut inside = place.and_then(|place| self.function(place));
-        if place.is_none()
-            && let Some(first) = words.first()
-        {
-            chain.push(*first);
-            inside = self.function(first.saturating_sub(1));
-            next = 1;
+        if place.is_none() {
+            // Words before it are what was left there, or pointers to functions, which may well
+            // begin behind a call at the end of another.
+            let first =
+                self.panics.iter().find_map(|&panic| words.iter().position(|&word| self.calls(word, panic)));
+            let first = first.unwrap_or(0);
+            let Some(word) = words.get(first) else { return chain };
+            chain.push(*word);
+            inside = self.function(word.saturating_sub(1));
+            next = first + 1;
         }
         let costs = self.costs(words);
         while let Some(function) = inside {
@@ -185,7 +202,7 @@ mod tests {
         fn calls(self) -> Calls {
             let count = self.0.len() as u64 / 16 - 1;
             let functions = (0..count).map(|at| (0x1010 + at * 16, 0x1020 + at * 16)).collect();
-            Calls { text: vec![(0x1000, self.0)], functions }
+            Calls { text: vec![(0x1000, self.0)], functions, panics: vec![D, C] }
         }
     }
 
@@ -202,6 +219,8 @@ mod tests {
         let calls = code.calls();
         assert_eq!(calls.chain(Some(C), &[stale, in_b, stale, in_a]), [in_b, in_a,][..]);
         assert_eq!(calls.chain(None, &[in_b, stale, in_a, 0x5000]), [in_b, in_a]);
+        // Of a panic only what leads to where panics end: here c, which nothing else calls.
+        assert_eq!(calls.chain(None, &[stale, 0x5000, in_b, stale, in_a]), [in_b, in_a]);
         // Nothing is known of a place outside.
         assert_eq!(calls.chain(Some(0x9000), &[stale, in_b]), [stale, in_b]);
         assert!(calls.chain(None, &[]).is_empty());
