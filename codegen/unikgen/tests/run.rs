@@ -79,11 +79,11 @@ fn image(manifest: &str, report_hash: &[u8]) -> Vec<u8> {
     let mut image = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
     image.resize(16, 0);
     image.extend([2, 0, 62, 0, 1, 0, 0, 0]);
-    for long in [0u64, 64, 0] {
+    for long in [0u64, 64, 120 + notes.len() as u64] {
         image.extend(long.to_le_bytes());
     }
     image.extend([0; 4]);
-    for half in [64u16, 56, 1, 64, 0, 0] {
+    for half in [64u16, 56, 1, 64, 2, 1] {
         image.extend(half.to_le_bytes());
     }
     image.extend([4, 0, 0, 0, 4, 0, 0, 0]);
@@ -91,6 +91,12 @@ fn image(manifest: &str, report_hash: &[u8]) -> Vec<u8> {
         image.extend(long.to_le_bytes());
     }
     image.extend(notes);
+    // A section table: the empty entry that each begins with, and one of no names (SHT_STRTAB).
+    image.extend([0; 64]);
+    image.extend([0, 0, 0, 0, 3, 0, 0, 0]);
+    for long in [0u64, 0, 9, 1, 0, 1, 0] {
+        image.extend(long.to_le_bytes());
+    }
     image
 }
 
@@ -98,7 +104,7 @@ fn image(manifest: &str, report_hash: &[u8]) -> Vec<u8> {
 fn report() -> String {
     let node = r#"{"id":"nic","component":"virtio-net","package":"unik-virtio-net","part":false,"place":"web.unik:7","line":"device nic = virtio-net","needed-by":[]}"#;
     format!(
-        r#"{{"version":3,"build":{{"version":1,"unik":"0","sources":"0","rustc":"0","seed":"0x1"}},"manifest":{MANIFEST},"loaded":1,"memory":1,"sections":[],"crates":[],"nodes":[{node}]}}"#
+        r#"{{"version":4,"build":{{"version":1,"unik":"0","sources":"0","rustc":"0","seed":"0x1"}},"manifest":{MANIFEST},"loaded":1,"memory":1,"sections":[],"crates":[],"nodes":[{node}]}}"#
     )
 }
 
