@@ -1,0 +1,173 @@
+//! Data over connections, in both directions and of both families.
+
+use super::*;
+
+#[test]
+fn bytes_come_back_as_they_were_sent() {
+    echo_bytes(World::new());
+}
+
+#[test]
+fn bytes_come_back_from_a_device_that_finishes_segments() {
+    let own = Some(Addressing { address: OURS, prefix: 24, gateway: None });
+    let world = |segmentation| World::with_offloads(&OPTIONS, own, Offloads { checksum: true, segmentation });
+    echo_bytes(world(None));
+    let world = world(Some(9014));
+    let cuts = world.wire.cuts.clone();
+    echo_bytes(world);
+    assert_eq!(cuts.get() > 0, cfg!(feature = "segmentation"));
+}
+
+/// Sends data to an echo and compares what comes back.
+fn echo_bytes(mut world: World) {
+    block_on(async {
+        spawn_echo(&world);
+        let handle = world.connected(80).await;
+        let data: Vec<u8> = (0..300_000u32).map(|number| ((number * 7) >> 3) as u8).collect();
+        let (mut sent, mut back) = (0, Vec::new());
+        world
+            .until("all came back", |world| {
+                let socket = world.socket(handle);
+                sent += socket.send_slice(&data[sent..]).unwrap();
+                if socket.can_recv() {
+                    socket.recv(|bytes| (bytes.len(), back.extend_from_slice(bytes))).unwrap();
+                }
+                back.len() == data.len()
+            })
+            .await;
+        assert!(back == data);
+        world.socket(handle).close();
+        world.until("closed", |world| world.flows() == 0).await;
+        world.assert_clean();
+    });
+}
+
+#[test]
+fn both_families_at_once() {
+    block_on(async {
+        let mut world = World::new();
+        spawn_echo(&world);
+        // Our address is on trial for a second.
+        world.now += Duration::from_secs(1);
+        world.steps(3).await;
+        world.now += Duration::from_secs(1);
+        world.steps(3).await;
+        let handles = [world.connect_to((OURS, 80)), world.connect_to((OURS_6, 80))];
+        let data: Vec<u8> = (0..100_000u32).map(|number| ((number * 7) >> 3) as u8).collect();
+        for handle in handles {
+            world.until("connected", |world| world.socket(handle).may_send()).await;
+            let (mut sent, mut back) = (0, Vec::new());
+            world
+                .until("all came back", |world| {
+                    let socket = world.socket(handle);
+                    sent += socket.send_slice(&data[sent..]).unwrap();
+                    if socket.can_recv() {
+                        socket.recv(|bytes| (bytes.len(), back.extend_from_slice(bytes))).unwrap();
+                    }
+                    back.len() == data.len()
+                })
+                .await;
+            assert!(back == data);
+            world.socket(handle).close();
+        }
+        world.until("closed", |world| world.flows() == 0).await;
+        // A datagram there and back, and a connection of our own.
+        let mut socket = world.net.bind(7).unwrap();
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 4096]);
+        let mut client = udp::Socket::new(buffer(), buffer());
+        client.bind(4000).unwrap();
+        let client = world.sockets.add(client);
+        world.sockets.get_mut::<udp::Socket>(client).send_slice(b"six", (OURS_6, 7)).unwrap();
+        let mut server =
+            tcp::Socket::new(tcp::SocketBuffer::new(vec![0; 99]), tcp::SocketBuffer::new(vec![0; 99]));
+        server.listen(99).unwrap();
+        world.sockets.add(server);
+        let (net, done) = (world.net.clone(), Rc::new(RefCell::new(false)));
+        let flag = done.clone();
+        spawn_background("six", async move {
+            let mut buffer = [0; 10];
+            let (length, from) = socket.receive(&mut buffer).await;
+            assert_eq!(from, SocketAddr::new(THEIRS_6.into(), 4000));
+            socket.send(&buffer[..length], from).await.unwrap();
+            let stream = net.connect(SocketAddr::new(THEIRS_6.into(), 99)).await.unwrap();
+            assert_eq!(stream.peer(), SocketAddr::new(THEIRS_6.into(), 99));
+            *flag.borrow_mut() = true;
+        });
+        world.until("echo", |world| world.sockets.get_mut::<udp::Socket>(client).can_recv()).await;
+        world.until("connected", |_| *done.borrow()).await;
+    });
+}
+
+#[test]
+fn a_full_transmit_ring_holds_nobody_up_for_ever() {
+    block_on(async {
+        let mut world = World::new();
+        spawn_echo(&world);
+        let handles: Vec<_> = {
+            let mut handles = vec![];
+            for _ in 0..50 {
+                handles.push(world.connected(80).await);
+            }
+            handles
+        };
+        world.wire.room.set(3);
+        for handle in &handles {
+            world.socket(*handle).send_slice(&[5; 4000]).unwrap();
+        }
+        for handle in &handles {
+            let mut count = 0;
+            world
+                .until("echoed", |world| {
+                    count += world.socket(*handle).recv(|bytes| (bytes.len(), bytes.len())).unwrap();
+                    count == 4000
+                })
+                .await;
+        }
+    });
+}
+
+#[test]
+fn connections_of_our_own() {
+    block_on(async {
+        let mut world = World::new();
+        let buffer = || tcp::SocketBuffer::new(vec![0; 4096]);
+        let mut server = tcp::Socket::new(buffer(), buffer());
+        server.listen(99).unwrap();
+        let server = world.sockets.add(server);
+        let net = world.net.clone();
+        let results = Rc::new(RefCell::new(vec![]));
+        let (log, port) = (results.clone(), |port| SocketAddr::V4(SocketAddrV4::new(THEIRS, port)));
+        spawn_background("client", async move {
+            let mut stream = net.connect(port(99)).await.unwrap();
+            stream.write_all(b"ping").await.unwrap();
+            let mut buffer = [0; 4];
+            stream.read_exact(&mut buffer).await.unwrap();
+            log.borrow_mut().push(std::string::String::from_utf8_lossy(&buffer).into_owned());
+            stream.close().await.unwrap();
+            drop(stream);
+            let refused = net.connect(port(100)).await.map(drop);
+            log.borrow_mut().push(format!("{refused:?}"));
+            let nobody = SocketAddr::new(Ipv4Addr::new(10, 0, 0, 99).into(), 1);
+            let silent = net.connect(nobody).await.map(drop);
+            log.borrow_mut().push(format!("{silent:?}"));
+            let far = SocketAddr::new(Ipv4Addr::new(99, 0, 0, 99).into(), 1);
+            let unreachable = net.connect(far).await.map(drop);
+            log.borrow_mut().push(format!("{unreachable:?}"));
+        });
+        world
+            .until("all three", |world| {
+                let socket = world.socket(server);
+                if socket.can_recv() {
+                    let length = socket.recv(|bytes| (bytes.len(), bytes.len())).unwrap();
+                    socket.send_slice(&b"pong"[..length]).unwrap();
+                }
+                if socket.state() == tcp::State::CloseWait {
+                    socket.close();
+                }
+                results.borrow().len() == 4 && world.flows() == 0
+            })
+            .await;
+        assert_eq!(*results.borrow(), ["pong", "Err(Refused)", "Err(Unreachable)", "Err(Unreachable)"]);
+        world.assert_clean();
+    });
+}
