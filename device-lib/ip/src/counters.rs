@@ -32,6 +32,8 @@ pub struct Counters {
     pub cookies_taken: u64,
     /// Resets of TCP connections that may be forged, and were answered with a question.
     pub challenged: u64,
+    /// TCP segments of old, by their timestamps, or without one where they must have it (RFC 7323).
+    pub late: u64,
     /// ICMP errors that were believed.
     pub reports: u64,
     /// Connections not taken: too many of them, or no memory for their buffers.

@@ -1,6 +1,8 @@
 //! Tests packet by packet: a client that is nothing but the frames that a test writes, in time
 //! that only the test moves.
 
+mod timestamps;
+
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -36,7 +38,10 @@ const OPTIONS: Options = Options {
     tcp_memory: 16 << 20,
     udp_buffer: 65536,
     segmentation: false,
+    timestamps: false,
 };
+
+static USUAL: Options = OPTIONS;
 
 static LISTENS: [Listen; 3] = [
     Listen { protocol: Protocol::Tcp, port: 80, service: "test" },
@@ -139,7 +144,6 @@ fn frame(from: Ipv4Addr, next_header: IpProtocol, payload: &[u8]) -> Vec<u8> {
 
 impl Net {
     fn new() -> Net {
-        static USUAL: Options = OPTIONS;
         Net::with(&USUAL)
     }
 

@@ -9,6 +9,7 @@ use unik::time::{Duration, Instant};
 use super::engine::Sent;
 use super::segment::{Key, Syn};
 use super::table::{Place, Table};
+use super::timestamps::Stamps;
 use crate::link::Mac;
 
 /// A handshake that waits for its last segment.
@@ -28,6 +29,7 @@ pub(crate) struct HalfOpen {
 pub(crate) struct TimeWait {
     /// The numbers of our last segment.
     pub last: Sent,
+    pub stamps: Option<Stamps>,
 }
 
 /// One entry of its place: a later one there has another number.

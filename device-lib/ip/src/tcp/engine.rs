@@ -18,6 +18,7 @@ use smoltcp::wire::{HardwareAddress, IpCidr};
 use unik::interface::{Frames, Offload, Offloads};
 use unik::time::Instant;
 
+use super::timestamps;
 use crate::address::Address;
 use crate::link::{self, Link, Mac};
 
@@ -246,8 +247,12 @@ const fn inverse(number: u64) -> u64 {
 }
 
 /// A set of one connection with buffers of `receive` and `transmit` bytes; `None` if memory
-/// is short.
-pub(crate) fn socket(receive: usize, transmit: usize) -> Option<(SocketSet<'static>, SocketHandle)> {
+/// is short. `stamped`: with timestamps, where the peer has them.
+pub(crate) fn socket(
+    receive: usize,
+    transmit: usize,
+    stamped: bool,
+) -> Option<(SocketSet<'static>, SocketHandle)> {
     let buffer = |size: usize| {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size).ok()?;
@@ -260,6 +265,10 @@ pub(crate) fn socket(receive: usize, transmit: usize) -> Option<(SocketSet<'stat
     // A turn sends what all writes of the services have left in the buffer: there are no
     // tinygrams to wait for.
     socket.set_nagle_enabled(false);
+    if timestamps::ENABLED && stamped {
+        // Until the peer turns out to have none.
+        socket.set_tsval_generator(Some(timestamps::get));
+    }
     socket.set_congestion_control(tcp::CongestionControl::Reno);
     let mut storage = Vec::new();
     storage.try_reserve_exact(1).ok()?;
@@ -446,12 +455,18 @@ mod tests {
         let path = Path { own, mtu: 1500 };
         let mut engine = Engine::new(Offloads::default(), path);
         let key = Key { peer: Ipv4Addr::new(10, 0, 0, 7).into(), own, peer_port: 5, port: 80 };
-        let syn =
-            Syn { sequence: 7, window: 1000, segment_size: None, window_scale: Some(3), selective: true };
+        let syn = Syn {
+            sequence: 7,
+            window: 1000,
+            segment_size: None,
+            window_scale: Some(3),
+            selective: true,
+            timestamp: None,
+        };
         let packet = syn.packet(key);
         let numbers = (0..20_000u32).map(|number| number.wrapping_mul(0x9e37_79b9));
         for number in numbers.chain([0, 1, u32::MAX, 1 << 31]) {
-            let (mut sockets, handle) = socket(2048, 2048).unwrap();
+            let (mut sockets, handle) = socket(2048, 2048, false).unwrap();
             sockets.get_mut::<tcp::Socket<'_>>(handle).listen(80).unwrap();
             let sent = engine.replay_syn(path, number, &mut sockets, &packet, Instant::START).unwrap();
             assert_eq!(sent, Sent { next: number.wrapping_add(1), acknowledgement: 8, window: 2048 });

@@ -9,6 +9,7 @@ use unik::time::Instant;
 
 use super::engine::{Path, Sent};
 use super::segment::Key;
+use super::timestamps::{self, Stamps};
 
 /// What a connection costs beside its buffers.
 const OVERHEAD: usize = 1024;
@@ -45,6 +46,10 @@ pub(crate) struct Flow {
     pub sent: Option<Sent>,
     /// The peer's sequence number after all that its holder has read.
     pub read: u32,
+    /// What its timestamps are ahead of the clock.
+    pub stamp_offset: u32,
+    /// Its timestamps, if both ends use them.
+    pub stamps: Option<Stamps>,
     /// When a segment that may be forged was last questioned.
     pub challenged: Option<Instant>,
     /// There is no way to the peer.
@@ -75,6 +80,8 @@ impl Flow {
             deadline: None,
             sent: None,
             read: 0,
+            stamp_offset: 0,
+            stamps: None,
             challenged: None,
             unreachable: false,
             over: false,
@@ -84,6 +91,13 @@ impl Flow {
 
     pub fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.sockets.get_mut(self.handle)
+    }
+
+    /// Tells smoltcp the time, as far as it is this connection's.
+    pub fn stamp(&self, now: Instant) {
+        if timestamps::ENABLED {
+            timestamps::set(timestamps::clock(self.stamp_offset, now));
+        }
     }
 
     pub fn state(&self) -> State {

@@ -9,6 +9,7 @@ use super::engine::Path;
 use super::flow::Owner;
 use super::numbers::PERIOD;
 use super::segment::{Key, Segment, Syn};
+use super::timestamps::{self, Stamps};
 use super::{BACKLOG, HALF_OPEN, HALF_OPEN_SHARE, LATER, Tcp};
 use crate::lower::{Lower, PacketIn};
 
@@ -43,7 +44,8 @@ impl Tcp {
             self.turn_away(lower, packet, now);
             return;
         }
-        let syn = segment.as_syn();
+        let mut syn = segment.as_syn();
+        syn.timestamp = syn.timestamp.filter(|_| self.timestamps);
         if use_cookie || !self.remember(lower, segment.key, syn, packet, now) {
             self.answer_with_cookie(lower, segment.key, syn, packet, now);
         }
@@ -70,7 +72,7 @@ impl Tcp {
         if let Some(backlog) = self.backlog(key.port) {
             backlog.half_open += 1;
         }
-        if !syn.answer(lower, packet.mac, key, sequence, self.budget.size())
+        if !syn.answer(lower, packet.mac, key, self.numbered(&key, sequence, now), self.budget.size())
             && self.unanswered.len() < HALF_OPEN
         {
             self.unanswered.push_back(ticket);
@@ -82,7 +84,7 @@ impl Tcp {
     }
 
     /// Answers a SYN without remembering anything: what must be known later comes back with the
-    /// peer's acknowledgement, but for the options, which are lost.
+    /// peer's acknowledgement, but for the options of a peer without timestamps, which are lost.
     fn answer_with_cookie<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
@@ -93,8 +95,12 @@ impl Tcp {
     ) {
         self.cookies_end = now + Duration::from_nanos(2 * PERIOD);
         let cookie = self.numbers.cookie(&key, syn.sequence, syn.segment_size.unwrap_or(SMALLEST), now);
-        let syn = Syn { window_scale: None, selective: false, ..syn };
-        match syn.answer(lower, packet.mac, key, cookie, self.budget.size()) {
+        // A timestamp comes back with the acknowledgement, and has room for them.
+        let (syn, stamp) = match syn.timestamp {
+            Some(_) => (syn, timestamps::cookie(&syn, self.numbers.stamp_offset(&key), now)),
+            None => (Syn { window_scale: None, selective: false, ..syn }, 0),
+        };
+        match syn.answer(lower, packet.mac, key, (cookie, stamp), self.budget.size()) {
             true => lower.link.counters.cookies_sent += 1,
             // The peer will ask again.
             false => lower.link.counters.replies_dropped += 1,
@@ -116,8 +122,12 @@ impl Tcp {
         let sequence = segment.sequence.wrapping_sub(1);
         let found = cookie.and_then(|cookie| {
             let size = self.numbers.check(&key, sequence, cookie, now)?;
-            let syn =
-                Syn { sequence, window, segment_size: Some(size), window_scale: None, selective: false };
+            let stamps = segment.timestamp().filter(|_| self.timestamps);
+            let (window_scale, selective) =
+                stamps.map_or((None, false), |(_, echo)| timestamps::options_of_cookie(echo));
+            let timestamp = stamps.map(|(theirs, _)| theirs);
+            let segment_size = Some(size);
+            let syn = Syn { sequence, window, segment_size, window_scale, selective, timestamp };
             Some((cookie, syn))
         });
         match found {
@@ -161,7 +171,7 @@ impl Tcp {
             let Some((key, HalfOpen { syn, station, sequence, .. })) = self.half_open.find(ticket) else {
                 continue;
             };
-            syn.answer(lower, station, key, sequence, self.budget.size());
+            syn.answer(lower, station, key, self.numbered(&key, sequence, now), self.budget.size());
         }
     }
 
@@ -187,7 +197,8 @@ impl Tcp {
             if segment.sequence == half_open.syn.sequence {
                 // Sent again because our answer was lost.
                 let window = self.budget.size();
-                half_open.syn.answer(lower, packet.mac, segment.key, half_open.sequence, window);
+                let numbers = self.numbered(&segment.key, half_open.sequence, now);
+                half_open.syn.answer(lower, packet.mac, segment.key, numbers, window);
             } else {
                 self.drop_half_open(place);
                 self.begin(lower, segment, packet, now);
@@ -243,6 +254,7 @@ impl Tcp {
         // A closed socket listens to any port but 0, and no segment to port 0 gets here.
         let _ = flow.socket().listen(key.port);
         flow.read = syn.sequence.wrapping_add(1);
+        flow.stamps = syn.timestamp.map(|recent| Stamps { offset: flow.stamp_offset, recent });
         flow.sent = self.engine.replay_syn(path, sequence, &mut flow.sockets, &syn.packet(key), now);
         if flow.sent.map(|sent| sent.next) != Some(sequence.wrapping_add(1)) {
             // The seed gives the number; were it otherwise, there is no connection.
@@ -277,6 +289,11 @@ impl Tcp {
             self.refuse(lower, packet, now);
         }
         is_over
+    }
+
+    /// Our first number, and the timestamp beside it.
+    fn numbered(&self, key: &Key, sequence: u32, now: Instant) -> (u32, u32) {
+        (sequence, timestamps::clock(self.numbers.stamp_offset(key), now))
     }
 
     fn drop_half_open(&mut self, place: u32) {

@@ -10,6 +10,7 @@ mod numbers;
 mod segment;
 mod stream;
 mod table;
+mod timestamps;
 
 use alloc::collections::{BinaryHeap, VecDeque};
 use core::cmp::Reverse;
@@ -29,6 +30,7 @@ use flow::{Budget, Flow, Flows, Owner};
 use numbers::Numbers;
 use segment::{Key, Segment, acknowledge, is_after};
 use table::{Place, Table};
+use timestamps::Stamps;
 
 pub use stream::{Listener, Stream};
 
@@ -92,6 +94,8 @@ pub(crate) struct Tcp {
     /// So many of them are to try again.
     retries: usize,
     budget: Budget,
+    /// Whether segments have timestamps, where the peer's have.
+    timestamps: bool,
     most: usize,
     /// Since when there is no room for a connection, as far as one was turned away.
     full: Option<Instant>,
@@ -131,6 +135,7 @@ impl Tcp {
             waiting: VecDeque::new(),
             retries: 0,
             budget: Budget::new(options.tcp_memory, options.tcp_buffer),
+            timestamps: options.timestamps,
             most: usize::try_from(options.max_connections).unwrap_or(usize::MAX),
             full: None,
         })
@@ -188,11 +193,20 @@ impl Tcp {
         if segment.rst && before != State::SynSent && segment.sequence != flow.expected() {
             return challenge(lower, flow, packet, now);
         }
+        if let Some(stamps) = &mut flow.stamps
+            && !stamps.accept(segment, flow.sent.map(|sent| sent.acknowledgement))
+        {
+            return late(lower, flow, segment, packet, now);
+        }
+        flow.stamp(now);
         let to = (packet.mac, flow.path);
         let polled = self.engine.receive(&mut lower.link, to, &mut flow.sockets, packet.packet, now);
         flow.sent = polled.sent.or(flow.sent);
         if before == State::SynSent && flow.state() != State::Closed && segment.syn {
             flow.read = segment.sequence.wrapping_add(1);
+            if let Some((recent, _)) = segment.timestamp().filter(|_| flow.socket().timestamp_enabled()) {
+                flow.stamps = Some(Stamps { offset: flow.stamp_offset, recent });
+            }
         }
         if flow.state() == State::Closed && before != State::Closed {
             // In LAST-ACK this is how it should end.
@@ -229,13 +243,15 @@ impl Tcp {
             }
         } else if segment.syn
             && segment.acknowledgement.is_none()
-            && is_after(segment.sequence, expected.wrapping_sub(1))
+            && (is_after(segment.sequence, expected.wrapping_sub(1)) || is_newer(&ended, segment))
         {
-            // A new connection from the same port, with numbers that the old one can't have.
+            // A new connection from the same port, with numbers that the old one can't have, or a
+            // later timestamp (RFC 6191, section 2).
             self.time_wait.remove(&mut self.table, place);
             self.begin(lower, segment, packet, now);
         } else if segment.syn || segment.fin || segment.length > 0 {
-            acknowledge(lower, packet.mac, segment.key, ended.last, expected);
+            let timestamp = ended.stamps.map(|stamps| stamps.reply(now));
+            acknowledge(lower, packet.mac, segment.key, ended.last, expected, timestamp);
         }
     }
 
@@ -251,12 +267,15 @@ impl Tcp {
         let timers = 2 * count + SWEEP + 1;
         self.timers.try_reserve(timers.saturating_sub(self.timers.len())).ok()?;
         let (size, cost) = self.budget.take()?;
-        let sockets = engine::socket(size, size);
+        let sockets = engine::socket(size, size, self.timestamps);
         let slot = sockets.and_then(|sockets| self.flows.insert(Flow::new(key, path, sockets, owner, cost)));
         let Some(slot) = slot else {
             self.budget.give_back(cost);
             return None;
         };
+        if let Some(flow) = self.flows.get(slot) {
+            flow.stamp_offset = self.numbers.stamp_offset(&key);
+        }
         if !self.table.insert(&key, Place::Flow(slot)) {
             self.free(slot);
             return None;
@@ -387,6 +406,7 @@ impl Tcp {
         };
         let before = flow.state();
         let mut more = true;
+        flow.stamp(now);
         for _ in 0..BURST {
             let to = (station, flow.path);
             let Some(polled) = self.engine.send(&mut lower.link, to, &mut flow.sockets, now) else {
@@ -499,7 +519,7 @@ impl Tcp {
             return;
         }
         flow.timer = None;
-        let (key, owner, sent) = (flow.key, flow.owner, flow.sent);
+        let (key, owner, sent, stamps) = (flow.key, flow.owner, flow.sent, flow.stamps);
         let in_time_wait = flow.state() == State::TimeWait;
         if !in_time_wait {
             // Wakes who waits for it.
@@ -509,7 +529,7 @@ impl Tcp {
         if let (true, Some(last)) = (in_time_wait, sent) {
             while self.time_wait.make_room(&mut self.table).is_some() {}
             // Without memory it is forgotten: stray segments of it are refused then.
-            let _ = self.time_wait.insert(&mut self.table, key, TimeWait { last }, now);
+            let _ = self.time_wait.insert(&mut self.table, key, TimeWait { last, stamps }, now);
         }
         if owner == Owner::Orphan {
             self.free(slot);
@@ -608,6 +628,27 @@ fn reserve(list: &mut VecDeque<u32>, count: usize) -> Option<()> {
     list.try_reserve(count.saturating_sub(list.len())).ok()
 }
 
+/// Whether `segment` was sent after the connection that has `ended`, by the peer's own clock.
+fn is_newer(ended: &TimeWait, segment: &Segment<'_>) -> bool {
+    let theirs = segment.timestamp().map(|(theirs, _)| theirs);
+    ended.stamps.zip(theirs).is_some_and(|(stamps, theirs)| is_after(theirs.value, stamps.recent.value))
+}
+
+/// A segment of old, or one without a timestamp in a connection that has them: dropped. Who sent an
+/// old one learns where we are (RFC 7323, section 5.3).
+fn late<F: Frames, E: Entropy>(
+    lower: &mut Lower<F, E>,
+    flow: &mut Flow,
+    segment: &Segment<'_>,
+    packet: &PacketIn<'_>,
+    now: Instant,
+) {
+    lower.link.counters.late += 1;
+    if let (Some(stamps), Some(sent), true) = (flow.stamps, flow.sent, segment.timestamp().is_some()) {
+        acknowledge(lower, packet.mac, flow.key, sent, flow.expected(), Some(stamps.reply(now)));
+    }
+}
+
 /// A reset that isn't exactly where it should be may be forged: whoever believes in it is asked
 /// (RFC 5961, section 3.2), once a second at most (section 7). smoltcp does so for the rest.
 fn challenge<F: Frames, E: Entropy>(
@@ -621,6 +662,7 @@ fn challenge<F: Frames, E: Entropy>(
         && flow.challenged.is_none_or(|last| now.since(last) >= Duration::from_secs(1))
     {
         flow.challenged = Some(now);
-        acknowledge(lower, packet.mac, flow.key, sent, flow.expected());
+        let timestamp = flow.stamps.map(|stamps| stamps.reply(now));
+        acknowledge(lower, packet.mac, flow.key, sent, flow.expected(), timestamp);
     }
 }

@@ -5,6 +5,7 @@
 use unik::time::Instant;
 
 use super::segment::Key;
+use super::timestamps;
 use crate::hash::Secret;
 
 /// The clock of RFC 6528 ticks every 4 µs.
@@ -19,6 +20,7 @@ const PROOF: u32 = 24;
 /// What tells the uses of the secret apart.
 const FOR_NUMBERS: u32 = 1;
 const FOR_COOKIES: u32 = 2;
+const FOR_STAMPS: u32 = 3;
 
 /// Makes first sequence numbers.
 #[derive(Debug)]
@@ -35,6 +37,12 @@ impl Numbers {
     pub fn initial(&self, key: &Key, now: Instant) -> u32 {
         let offset = self.secret.hash(&key.words(FOR_NUMBERS)) as u32;
         offset.wrapping_add((now.as_nanos() / TICK) as u32)
+    }
+
+    /// What is added to the clock of timestamps for a connection (RFC 7323, section 5.4): the same for
+    /// each connection between two ports, so that a later one's are higher.
+    pub fn stamp_offset(&self, key: &Key) -> u32 {
+        if timestamps::ENABLED { self.secret.hash(&key.words(FOR_STAMPS)) as u32 } else { 0 }
     }
 
     /// The number that proves later that we answered a SYN with the number `theirs`, and

@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use smoltcp::phy::{Checksum, ChecksumCapabilities};
-use smoltcp::wire::{IpProtocol, TcpControl, TcpOption, TcpPacket, TcpRepr, TcpSeqNumber};
+use smoltcp::wire::{IpProtocol, TcpControl, TcpOption, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr};
 use unik::interface::{Entropy, Frames};
 
 use super::engine::Sent;
+use super::timestamps::Stamp;
 use crate::address::{Address, WORDS};
 use crate::link::Mac;
 use crate::lower::{Lower, PacketIn, emit_header};
@@ -64,6 +65,8 @@ pub(crate) struct Syn {
     pub segment_size: Option<u16>,
     pub window_scale: Option<u8>,
     pub selective: bool,
+    /// The peer's clock.
+    pub timestamp: Option<Stamp>,
 }
 
 impl<'a> Segment<'a> {
@@ -100,7 +103,7 @@ impl<'a> Segment<'a> {
         })
     }
 
-    /// What is worth remembering of a SYN. Options that can't be read end the list.
+    /// What is worth remembering of a SYN.
     pub fn as_syn(&self) -> Syn {
         let mut syn = Syn {
             sequence: self.sequence,
@@ -108,23 +111,45 @@ impl<'a> Segment<'a> {
             segment_size: None,
             window_scale: None,
             selective: false,
+            timestamp: None,
         };
-        let mut options = self.options;
-        while let Ok((rest, option)) = TcpOption::parse(options) {
+        self.each_option(|option| {
             match option {
-                TcpOption::EndOfList => break,
                 TcpOption::MaxSegmentSize(size) => syn.segment_size = Some(size),
                 // RFC 7323, section 2.3: more than 14 counts as 14.
                 TcpOption::WindowScale(scale) => syn.window_scale = Some(scale.min(14)),
                 TcpOption::SackPermitted => syn.selective = true,
+                TcpOption::TimeStamp { tsval, .. } => syn.timestamp = Stamp::new(tsval),
                 _ => {}
             }
+        });
+        syn
+    }
+
+    /// The peer's clock, and what it has seen of ours.
+    pub fn timestamp(&self) -> Option<(Stamp, u32)> {
+        let mut timestamp = None;
+        self.each_option(|option| {
+            if let TcpOption::TimeStamp { tsval, tsecr } = option {
+                timestamp = Stamp::new(tsval).map(|stamp| (stamp, tsecr));
+            }
+        });
+        timestamp
+    }
+
+    /// Options that can't be read end the list.
+    fn each_option(&self, mut take: impl FnMut(TcpOption<'a>)) {
+        let mut options = self.options;
+        while let Ok((rest, option)) = TcpOption::parse(options) {
+            if option == TcpOption::EndOfList {
+                break;
+            }
+            take(option);
             if rest.is_empty() {
                 break;
             }
             options = rest;
         }
-        syn
     }
 }
 
@@ -137,6 +162,7 @@ impl Syn {
             window_scale: self.window_scale,
             max_seg_size: self.segment_size,
             sack_permitted: self.selective,
+            timestamp: self.timestamp.map(|theirs| TcpTimestampRepr::new(theirs.value, 0)),
             ..bare(key.peer_port, key.port, self.sequence, None)
         };
         let header = key.peer.header();
@@ -147,14 +173,14 @@ impl Syn {
         packet
     }
 
-    /// Answers it with our first number, and a window of `window` bytes: to the letter what
-    /// smoltcp would say. `false` if the ring is full.
+    /// Answers it with our first number, a window of `window` bytes, and our clock, if it has one:
+    /// to the letter what smoltcp would say. `false` if the ring is full.
     pub fn answer<F: Frames, E: Entropy>(
         &self,
         lower: &mut Lower<F, E>,
         station: Mac,
         key: Key,
-        sequence: u32,
+        (sequence, stamp): (u32, u32),
         window: usize,
     ) -> bool {
         let largest = lower.mtu_for(key.own) - key.own.header() - TCP_HEADER;
@@ -165,6 +191,7 @@ impl Syn {
             window_scale: self.window_scale.map(|_| 0),
             max_seg_size: u16::try_from(largest).ok(),
             sack_permitted: self.selective,
+            timestamp: self.timestamp.map(|theirs| TcpTimestampRepr::new(stamp, theirs.value)),
             ..bare(key.port, key.peer_port, sequence, Some(self.sequence.wrapping_add(1)))
         };
         send(lower, station, key, &segment)
@@ -179,9 +206,11 @@ pub(crate) fn acknowledge<F: Frames, E: Entropy>(
     key: Key,
     sent: Sent,
     acknowledgement: u32,
+    timestamp: Option<TcpTimestampRepr>,
 ) {
     let segment = TcpRepr {
         window_len: sent.window,
+        timestamp,
         ..bare(key.port, key.peer_port, sent.next, Some(acknowledgement))
     };
     if !send(lower, station, key, &segment) {

@@ -89,11 +89,13 @@ async fn one_connection(world: &mut World, accepted: &Accepted, end: End) {
 #[test]
 fn connections_end_in_every_way_and_leave_nothing() {
     block_on(async {
-        let mut world = World::new();
-        let accepted = spawn_accept(&world);
-        for _ in 0..3 {
-            for end in ENDS {
-                one_connection(&mut world, &accepted, end).await;
+        for stamped in [false, true] {
+            let mut world = World { stamped, ..World::new() };
+            let accepted = spawn_accept(&world);
+            for _ in 0..3 {
+                for end in ENDS {
+                    one_connection(&mut world, &accepted, end).await;
+                }
             }
         }
     });

@@ -43,6 +43,7 @@ static OPTIONS: Options = Options {
     tcp_memory: 8 << 20,
     udp_buffer: 4096,
     segmentation: true,
+    timestamps: true,
 };
 
 static LISTENS: [Listen; 2] = [
@@ -88,6 +89,15 @@ impl Device for Port {
     }
 }
 
+/// The client's clock: a tick a segment.
+fn tick() -> u32 {
+    std::thread_local! {
+        static TICKS: std::cell::Cell<u32> = const { std::cell::Cell::new(u32::MAX - 100) };
+    }
+    TICKS.set(TICKS.get().wrapping_add(1));
+    TICKS.get()
+}
+
 /// Our stack, a client, the wire between them, and a clock that only tests move.
 pub(crate) struct World {
     shared: Shared<Wire, Counter>,
@@ -98,6 +108,8 @@ pub(crate) struct World {
     sockets: SocketSet<'static>,
     now: Instant,
     pub(crate) next_port: u16,
+    /// Whether the client's segments have timestamps.
+    stamped: bool,
 }
 
 impl World {
@@ -126,7 +138,17 @@ impl World {
         });
         let net = Handle::new(shared.clone());
         let now = Instant::START + Duration::from_secs(1);
-        World { shared, net, wire: ours, port, client, sockets: SocketSet::new(vec![]), now, next_port: 1024 }
+        World {
+            shared,
+            net,
+            wire: ours,
+            port,
+            client,
+            sockets: SocketSet::new(vec![]),
+            now,
+            next_port: 1024,
+            stamped: false,
+        }
     }
 
     /// One turn of everybody. Time passes only when nobody has anything to say.
@@ -174,6 +196,7 @@ impl World {
     fn connect_to(&mut self, to: impl Into<smoltcp::wire::IpEndpoint>) -> SocketHandle {
         let buffer = || tcp::SocketBuffer::new(vec![0; 4096]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
+        socket.set_tsval_generator(self.stamped.then_some(tick as fn() -> u32));
         self.next_port = if self.next_port == 65535 { 1024 } else { self.next_port + 1 };
         socket.connect(self.client.context(), to, self.next_port).unwrap();
         self.sockets.add(socket)

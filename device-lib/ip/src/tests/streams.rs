@@ -5,6 +5,7 @@ use super::*;
 #[test]
 fn bytes_come_back_as_they_were_sent() {
     echo_bytes(World::new());
+    echo_bytes(World { stamped: true, ..World::new() });
 }
 
 #[test]
@@ -12,10 +13,12 @@ fn bytes_come_back_from_a_device_that_finishes_segments() {
     let own = Some(Addressing { address: OURS, prefix: 24, gateway: None });
     let world = |segmentation| World::with_offloads(&OPTIONS, own, Offloads { checksum: true, segmentation });
     echo_bytes(world(None));
-    let world = world(Some(9014));
-    let cuts = world.wire.cuts.clone();
-    echo_bytes(world);
-    assert_eq!(cuts.get() > 0, cfg!(feature = "segmentation"));
+    for stamped in [false, true] {
+        let world = World { stamped, ..world(Some(9014)) };
+        let cuts = world.wire.cuts.clone();
+        echo_bytes(world);
+        assert_eq!(cuts.get() > 0, cfg!(feature = "segmentation"));
+    }
 }
 
 /// Sends data to an echo and compares what comes back.

@@ -35,6 +35,7 @@ const fn options(ipv6: Ipv6) -> Options {
         tcp_memory: 1 << 20,
         udp_buffer: 65536,
         segmentation: false,
+        timestamps: false,
     }
 }
 
