@@ -4,6 +4,7 @@ mod elf;
 
 use elf::{HASH, Image, NOTES, R, TEXT, put};
 use sha2::{Digest, Sha256};
+use unik_codegen::audit::{Evidence, audit, claims, form};
 use unik_codegen::image;
 
 #[test]
@@ -85,4 +86,56 @@ fn damaged_files_are_refused_without_a_panic() {
         br#"{"version":2,"appliance":"x","memory":1,"cpu":"","devices":[],"networks":[],"listens":[]}"#
             .to_vec();
     assert!(image::manifest(&manifest.bytes()).unwrap_err().to_string().contains("version 2"));
+}
+
+fn messages(found: &[unik_codegen::audit::Finding]) -> String {
+    found.iter().map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn a_second_segment_of_notes_is_found() {
+    // Monitors look for the entry in each: in one that lacks it QEMU reads on behind its end.
+    let mut image = Image::good();
+    let said = |image: &Image| messages(&claims::notes(&image.bytes()).unwrap());
+    assert!(!said(&image).contains("segments of notes"), "{}", said(&image));
+    image.segments.push((4, R, NOTES as u64, 0));
+    assert!(said(&image).contains("it has 2 segments of notes"), "{}", said(&image));
+}
+
+#[test]
+fn what_stands_behind_the_loaded_part_is_its_table_of_sections() {
+    let said = |file: &[u8]| messages(&form::check(file).unwrap());
+    let whole = Image::good().bytes();
+    let stripped = image::strip(&whole).unwrap();
+    assert!(!said(&stripped).contains("behind what is loaded"), "{}", said(&stripped));
+    // Sections that aren't loaded; a field of a section that nobody reads.
+    assert!(said(&whole).contains("behind what is loaded"), "{}", said(&whole));
+    let mut link = stripped.clone();
+    let last = link.len() - 64;
+    link[last + 40] = 1;
+    assert!(said(&link).contains("behind what is loaded"), "{}", said(&link));
+}
+
+#[test]
+fn headers_that_say_more_than_a_linker_does_are_refused() {
+    let good = image::strip(&Image::good().bytes()).unwrap();
+    // The kind of numbers, the interface and its version, padding, flags of the processor.
+    for at in [5, 7, 8, 9, 15, 0x30] {
+        let mut file = good.clone();
+        file[at] = 2;
+        assert!(image::report_hash(&file).is_err(), "byte {at:#x}");
+    }
+}
+
+#[test]
+fn names_of_an_image_make_no_lines_and_command_no_terminal() {
+    let mut image = Image::good();
+    image.sections.push(("\x1b[2J\nweb  passed", 1, 3, NOTES as u64, 8));
+    let file = image::strip(&image.bytes()).unwrap();
+    let evidence = Evidence { image: &file, report: None, twin: None, known: &[], ways: &[] };
+    let checks = audit(&evidence).unwrap().checks;
+    let said: Vec<&str> =
+        checks.iter().flat_map(|check| &check.findings).map(|finding| finding.message.as_str()).collect();
+    assert!(said.iter().any(|message| message.contains("web  passed")), "{said:?}");
+    assert!(!said.iter().any(|message| message.contains(char::is_control)), "{said:?}");
 }

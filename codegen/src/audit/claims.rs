@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 
 use object::elf;
-use object::read::elf::ProgramHeader as _;
+use object::read::elf::{ProgramHeader as _, SectionHeader as _};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Finding;
 use crate::image::{self, Report, parse};
-use crate::{Error, note};
+use crate::{Error, cache, note};
 
 /// The notes of every image: name, type, what it holds.
 const NOTES: [(&str, u32, &str); 6] = [
@@ -36,10 +36,14 @@ pub fn notes(image: &[u8]) -> Result<Vec<Finding>, Error> {
     let endian = elf.endian();
     let mut counts: BTreeMap<(String, u32), u32> = BTreeMap::new();
     let mut found = Vec::new();
-    for segment in elf.elf_program_headers() {
-        if segment.p_type(endian) != elf::PT_NOTE {
-            continue;
-        }
+    let headers = elf.elf_program_headers().iter();
+    let segments: Vec<_> = headers.filter(|segment| segment.p_type(endian) == elf::PT_NOTE).collect();
+    // Monitors look for the entry in each: in one that lacks it QEMU reads on behind its end, and
+    // others take the last segment's word that there is none.
+    if segments.len() > 1 {
+        found.push(Finding::new(format!("it has {} segments of notes, images have one", segments.len())));
+    }
+    for segment in segments {
         let address = segment.p_vaddr(endian);
         let bytes = segment.data(endian, image).map_err(|()| super::bad("its notes aren't whole"))?;
         // Monitors go by it: with another they may find other notes than this.
@@ -95,6 +99,13 @@ pub fn check(image: &[u8], report: &Report) -> Result<(String, Vec<Finding>), Er
     if image::crates(&report.cost, &report.packages) != report.crates {
         found.push(Finding::new("the report's bytes by crate aren't the sums of its own rows"));
     }
+    for content in &report.content {
+        let bytes = bytes_at(image, content.address, content.size)?;
+        if bytes.is_none_or(|bytes| cache::hash(bytes) != content.sha256) {
+            let message = format!("the content `{}` isn't what the report says", content.name.escape_debug());
+            found.push(Finding::at(message, content.address));
+        }
+    }
     // The manifest comes from the plan, and so do the nodes.
     let node = |id: &str, component: Option<&str>| {
         let is = |of: &str| component.is_none_or(|component| component == of);
@@ -113,6 +124,18 @@ pub fn check(image: &[u8], report: &Report) -> Result<(String, Vec<Finding>), Er
         return Ok((String::new(), found));
     };
     Ok((format!("{} fields of its manifest, {} sections", fields.len(), sections.len()), found))
+}
+
+/// The bytes that a section of the file loads to an address; `None`, where none holds them all.
+fn bytes_at(image: &[u8], address: u64, size: u64) -> Result<Option<&[u8]>, Error> {
+    let elf = parse(image)?;
+    let endian = elf.endian();
+    Ok(elf.elf_section_table().iter().find_map(|section| {
+        let into = address.checked_sub(section.sh_addr(endian))?;
+        let (start, end) = (usize::try_from(into).ok()?, usize::try_from(into.checked_add(size)?).ok()?);
+        let is_loaded = section.sh_flags(endian).contains(elf::SHF_ALLOC);
+        section.data(endian, image).ok().filter(|_| is_loaded)?.get(start..end)
+    }))
 }
 
 /// Compares field by field.
@@ -144,6 +167,25 @@ fn short(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_those_of_one_section() {
+        // A header, and a table with an empty entry and a section at 0x1000, its bytes the header's.
+        let mut file = vec![0; 64 + 2 * 64];
+        file[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0");
+        for (at, value) in [(0x14, 1), (0x20, 64), (0x28, 64), (0x34, 64), (0x36, 56), (0x38, 1), (0x3a, 64)]
+        {
+            file[at] = value;
+        }
+        (file[0x3c], file[0x3e]) = (2, 1);
+        for (at, value) in [(4, 3), (8, 2), (17, 0x10), (32, 8)] {
+            file[128 + at] = value;
+        }
+        assert_eq!(bytes_at(&file, 0x1001, 3).unwrap(), Some(&b"ELF"[..]));
+        for (address, size) in [(0xfff, 2), (0x1001, 8), (0x1000, u64::MAX), (u64::MAX, 1)] {
+            assert_eq!(bytes_at(&file, address, size).unwrap(), None);
+        }
+    }
 
     #[test]
     fn what_differs_is_named() {

@@ -11,7 +11,7 @@ use object::read::elf::{FileHeader as _, SectionHeader as _};
 
 use super::Finding;
 use crate::Error;
-use crate::image::{Elf, parse};
+use crate::image::{Elf, parse, strip};
 
 /// All that isn't the form of an image as `build` deploys it.
 ///
@@ -30,6 +30,12 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
     }
     if at != image.len() as u64 {
         found.push(Finding::new(format!("the file doesn't end at byte {at:#x}, with its section table")));
+    }
+    // A section that isn't loaded could hold anything, and so could fields that nobody reads.
+    if strip(image)? != image {
+        found.push(Finding::new(
+            "behind what is loaded isn't just the table of its sections, as `unikgen build` writes it",
+        ));
     }
     Ok(found)
 }

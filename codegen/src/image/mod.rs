@@ -52,6 +52,16 @@ fn plain(elf: &Elf<'_>) -> Result<(), Error> {
     if header.e_version(endian) != 1 || sizes != (64, 56, 64) {
         return Err(bad("its ELF header isn't one of a 64-bit image"));
     }
+    // System V's interface, or GNU's, which the linker names where a section is to be kept.
+    let ident = header.e_ident();
+    if ident.data != elf::ELFDATA2LSB
+        || !matches!(ident.os_abi, elf::ELFOSABI_SYSV | elf::ELFOSABI_GNU)
+        || ident.abi_version != 0
+        || ident.padding != [0; 7]
+        || header.e_flags(endian).0 != 0
+    {
+        return Err(bad("its ELF header isn't one that a linker writes for x86-64"));
+    }
     if header.e_phoff(endian) != 64 || !(1..MOST_HEADERS).contains(&header.e_phnum(endian)) {
         return Err(bad("its program headers don't stand behind the ELF header, or are too many"));
     }
