@@ -416,13 +416,27 @@ fn account(anatomy: &Anatomy<'_>, report: &Report) -> Check {
 }
 
 fn check(rule: Rule, outcome: Result<(String, Vec<Finding>), Error>) -> Check {
-    let (summary, findings) = match outcome {
+    let (summary, mut findings) = match outcome {
         Ok(outcome) => outcome,
         Err(Error::Image { message }) => (String::new(), vec![Finding::new(message)]),
         Err(error) => (String::new(), vec![Finding::new(error.to_string())]),
     };
+    // Names of sections, functions and files come from what is judged: they say nothing to a
+    // terminal, and make no lines of their own.
+    for finding in &mut findings {
+        finding.message = printable(&finding.message);
+        if let Some((file, _)) = &mut finding.place {
+            *file = printable(file);
+        }
+    }
+    let summary = printable(&summary);
     let status = if findings.is_empty() { Status::Passed } else { Status::Failed };
     Check { rule, status, summary, findings }
+}
+
+/// `text` on one line, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn missing(rule: Rule, what: &str) -> Check {

@@ -203,7 +203,30 @@ impl Report {
                 "its report has version {version}, this unikgen knows {REPORT}: build it again"
             )));
         }
-        serde_json::from_str(text).map_err(|error| super::bad(format!("its report can't be read: {error}")))
+        let broken = |error| super::bad(format!("its report can't be read: {error}"));
+        // This refuses a field that stands there twice, which the next one wouldn't.
+        let Report { build, .. } = serde_json::from_str(text).map_err(broken)?;
+        let mut value: serde_json::Value = serde_json::from_str(text).map_err(broken)?;
+        make_printable(&mut value);
+        let report: Report = serde_json::from_value(value).map_err(broken)?;
+        // Values of `--set` are compared with the image's, and not shown.
+        Ok(Report { build, ..report })
+    }
+}
+
+/// People read what a report says on a terminal, line by line: nothing in it takes that over, or
+/// makes lines of its own.
+fn make_printable(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) if text.contains(|c: char| c.is_control() && c != '\t') => {
+            *text = text
+                .chars()
+                .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+                .collect();
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(make_printable),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(make_printable),
+        _ => {}
     }
 }
 
@@ -360,6 +383,15 @@ mod tests {
         let producer = "clang LLVM (rustc version 1.95.0 (59807616e 2026-04-14))";
         assert_eq!(rust_version(producer).as_deref(), Some("1.95.0"));
         assert_eq!(rust_version("GNU AS"), None);
+    }
+
+    #[test]
+    fn what_a_report_says_makes_no_lines() {
+        let mut value = serde_json::json!({ "line": ["a\tb", "\u{1b}[2J\nweb  passed\u{9b}"], "size": 1 });
+        make_printable(&mut value);
+        let plain =
+            serde_json::json!({ "line": ["a\tb", "\u{fffd}[2J\u{fffd}web  passed\u{fffd}"], "size": 1 });
+        assert_eq!(value, plain);
     }
 
     #[test]
