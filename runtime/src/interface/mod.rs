@@ -15,6 +15,7 @@ mod entropy;
 mod files;
 mod frames;
 mod key_value;
+mod resolver;
 mod tcp;
 mod udp;
 
@@ -25,5 +26,6 @@ pub use entropy::{Entropy, EntropyError};
 pub use files::{FileError, Files, Metadata};
 pub use frames::{Frames, FullRing, Offload, Offloads};
 pub use key_value::{KeyValue, KeyValueError};
+pub use resolver::{Family, ResolveError, Resolver};
 pub use tcp::{ConnectError, ListenError, StreamError, Tcp, TcpListener, TcpStream};
 pub use udp::{BindError, SendError, Udp, UdpSocket};
