@@ -1,7 +1,7 @@
 //! Putting a question to the servers, until one answers it.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use embedded_io_async::{Read, ReadExactError, Write};
 use unik::interface::{ResolveError, StreamError, Tcp, UdpSocket};
@@ -134,7 +134,7 @@ async fn ask_servers<N: Network>(
 async fn ask_one<N: Network>(
     client: &Client,
     net: &N,
-    server: IpAddr,
+    server: SocketAddr,
     name: &Name,
     kind: Kind,
     deadline: Instant,
@@ -142,14 +142,13 @@ async fn ask_one<N: Network>(
     let style = client.style(server);
     let (Some(one), Some(other)) = (net.random(), net.random()) else { return Err(ResolveError::Resources) };
     let question = Question::new(name, kind, style, [one, other]);
-    let to = client.address(server);
     client.count(|counters| counters.questions += 1);
     let heard = {
         let mut socket = net.bind().map_err(|_| ResolveError::Resources)?;
         let mut buffer = Vec::new();
         buffer.try_reserve_exact(ROOM).map_err(|_| ResolveError::Resources)?;
         buffer.resize(ROOM, 0);
-        timeout_at(deadline, hear(client, &mut socket, &question, to, &mut buffer)).await
+        timeout_at(deadline, hear(client, &mut socket, &question, server, &mut buffer)).await
     };
     let Ok(Some(heard)) = heard else { return Ok(Said::Nothing) };
     match heard {
@@ -172,7 +171,7 @@ async fn ask_one<N: Network>(
                 counters.questions += 1;
             });
             let deadline = deadline.max(Instant::now() + client.patience().first);
-            let whole = timeout_at(deadline, net.ask_over_tcp(to, question.message())).await;
+            let whole = timeout_at(deadline, net.ask_over_tcp(server, question.message())).await;
             if let Ok(Some(whole)) = whole
                 && let Heard::Answer { answer, .. } = question.hear(&whole)
             {

@@ -16,7 +16,7 @@ use crate::ask::{Patience, ask};
 use crate::cache::{Cache, kept};
 use crate::message::{Kind, Style};
 use crate::name::Name;
-use crate::{Counters, Network, Outcome, PORT, SERVERS};
+use crate::{Counters, Network, Outcome, SERVERS};
 
 /// The most lookups at one time.
 const RUNNING: usize = 32;
@@ -29,7 +29,6 @@ pub struct Client(Rc<Shared>);
 struct Shared {
     instance: &'static str,
     patience: Patience,
-    port: u16,
     state: RefCell<State>,
     /// A lookup has ended: there is room for another.
     room: Notify,
@@ -46,7 +45,7 @@ struct State {
 
 #[derive(Clone, Copy, Debug)]
 struct Server {
-    address: IpAddr,
+    address: SocketAddr,
     style: Style,
 }
 
@@ -63,16 +62,16 @@ impl Client {
     /// A client that works for `instance`, and knows no server yet.
     #[must_use]
     pub fn new(instance: &'static str) -> Client {
-        Client::with(instance, PORT, Patience::USUAL)
+        Client::with(instance, Patience::USUAL)
     }
 
-    pub(crate) fn with(instance: &'static str, port: u16, patience: Patience) -> Client {
+    pub(crate) fn with(instance: &'static str, patience: Patience) -> Client {
         let (state, room) = (RefCell::default(), Notify::new());
-        Client(Rc::new(Shared { instance, patience, port, state, room }))
+        Client(Rc::new(Shared { instance, patience, state, room }))
     }
 
     /// Has `servers` asked from now on, the first three in their order; forgets what others said.
-    pub fn set_servers(&self, servers: impl IntoIterator<Item = IpAddr>) {
+    pub fn set_servers(&self, servers: impl IntoIterator<Item = SocketAddr>) {
         let mut state = self.0.state.borrow_mut();
         let mut new: Vec<Server> = Vec::new();
         for address in servers {
@@ -214,18 +213,14 @@ impl Client {
         self.0.patience
     }
 
-    /// The servers, in the order in which to ask them.
-    pub(crate) fn servers(&self) -> Vec<IpAddr> {
+    /// The servers, in the order in which they are asked.
+    #[must_use]
+    pub fn servers(&self) -> Vec<SocketAddr> {
         self.0.state.borrow().servers.iter().map(|server| server.address).collect()
     }
 
-    /// Where a server listens.
-    pub(crate) fn address(&self, server: IpAddr) -> SocketAddr {
-        SocketAddr::new(server, self.0.port)
-    }
-
     /// Has `server` asked first from now on.
-    pub(crate) fn has_answered(&self, server: IpAddr) {
+    pub(crate) fn has_answered(&self, server: SocketAddr) {
         let servers = &mut self.0.state.borrow_mut().servers;
         if let Some(at) = servers.iter().position(|other| other.address == server) {
             servers[..=at].rotate_right(1);
@@ -233,14 +228,14 @@ impl Client {
     }
 
     /// How `server` is asked.
-    pub(crate) fn style(&self, server: IpAddr) -> Style {
+    pub(crate) fn style(&self, server: SocketAddr) -> Style {
         let state = self.0.state.borrow();
         let found = state.servers.iter().find(|other| other.address == server);
         found.map_or(Style { extended: false, mixed: true }, |server| server.style)
     }
 
     /// Has `server` asked so from now on.
-    pub(crate) fn set_style(&self, server: IpAddr, style: Style) {
+    pub(crate) fn set_style(&self, server: SocketAddr, style: Style) {
         let mut state = self.0.state.borrow_mut();
         if let Some(server) = state.servers.iter_mut().find(|other| other.address == server) {
             server.style = style;

@@ -15,10 +15,10 @@ use unik::time::{Duration, sleep};
 
 use crate::ask::Patience;
 use crate::message::tests::{ASKED, FINE, MISSING, answer, record, soa};
-use crate::{Client, Network};
+use crate::{Client, Network, PORT};
 
-const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53));
-const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 54));
+const ONE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53)), PORT);
+const OTHER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 54)), PORT);
 const FOUND: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 
 const SHORT: Patience = Patience {
@@ -118,8 +118,8 @@ fn good(question: &[u8]) -> Vec<u8> {
     answer(question, FINE, &[record(ASKED, 1, 60, &[198, 51, 100, 1])], &[])
 }
 
-fn client(servers: &[IpAddr]) -> Client {
-    let client = Client::with("lan", 53, SHORT);
+fn client(servers: &[SocketAddr]) -> Client {
+    let client = Client::with("lan", SHORT);
     client.set_servers(servers.iter().copied());
     client
 }
@@ -233,7 +233,7 @@ fn who_is_not_waited_for_any_longer_still_learns() {
 
 #[test]
 fn a_silent_server_gives_way_to_the_next_one() {
-    let net = Net::new(|to, question| match to.ip() {
+    let net = Net::new(|to, question| match to {
         OTHER => std::vec![(to, good(question))],
         _ => Vec::new(),
     });
@@ -282,7 +282,7 @@ fn servers_that_say_no() {
         assert_eq!(net.asked(), 2);
     }
     // What one can't do, another may.
-    let net = Net::new(|to, question| match to.ip() {
+    let net = Net::new(|to, question| match to {
         OTHER => std::vec![(to, good(question))],
         _ => std::vec![(to, answer(question, [0x81, 0x82], &[], &[]))],
     });
@@ -300,7 +300,7 @@ fn answers_of_strangers_are_dropped() {
         let mut elsewhere = to;
         elsewhere.set_port(5353);
         std::vec![
-            (SocketAddr::new(OTHER, 53), forged(3)),
+            (OTHER, forged(3)),
             (elsewhere, forged(3)),
             (to, forged(0)),
             (to, forged(13)),

@@ -17,6 +17,15 @@
 //! port 0 takes a free one, and logs which. `publish=` holds for every network of the
 //! appliance, `NAME.publish=` for the instance NAME only, and before the other.
 //!
+//! # Whom it asks for names
+//! Where a service looks up names: `/etc/hosts`, and the servers of `/etc/resolv.conf`, both read anew
+//! for each lookup; nothing else of the two files counts, no search list above all. `resolver=` on the
+//! command line names servers in place of both files, `NAME.resolver=` for one instance:
+//!
+//! ```text
+//! resolver=ADDRESS[:PORT],…
+//! ```
+//!
 //! # What differs from `ip`
 //! - Connections are opened from the host's own addresses, with its routes.
 //! - Half-open connections, retransmission and buffers are the host's; a `close` waits
@@ -26,6 +35,8 @@
 #![deny(unsafe_code)]
 
 mod errors;
+#[cfg(feature = "dns")]
+mod names;
 mod publish;
 mod tcp;
 mod udp;
@@ -61,7 +72,18 @@ pub async fn start(
             unik::platform::process::refuse_arguments(&format!("{}: {error}", cx.instance()))
         });
     announce(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    Ok(HostIp::new(cx.instance(), listens, mappings))
+    #[cfg(feature = "dns")]
+    let told = names::from_boot_line(cx.instance(), unik::platform::boot_line()).unwrap_or_else(|error| {
+        unik::platform::process::refuse_arguments(&format!("{}: {error}", cx.instance()))
+    });
+    let network = Network {
+        instance: cx.instance(),
+        listens,
+        mappings,
+        #[cfg(feature = "dns")]
+        names: names::Names::new(cx.instance(), told),
+    };
+    Ok(HostIp { network: Rc::new(network) })
 }
 
 /// A network of the host's sockets.
@@ -75,6 +97,8 @@ struct Network {
     instance: &'static str,
     listens: &'static [Listen],
     mappings: Vec<Mapping>,
+    #[cfg(feature = "dns")]
+    names: names::Names,
 }
 
 impl HostIp {
@@ -82,7 +106,24 @@ impl HostIp {
     /// `mappings` or else at 127.0.0.1. For tests; the generated wiring calls [`start`].
     #[must_use]
     pub fn new(instance: &'static str, listens: &'static [Listen], mappings: Vec<Mapping>) -> Self {
-        HostIp { network: Rc::new(Network { instance, listens, mappings }) }
+        let network = Network {
+            instance,
+            listens,
+            mappings,
+            #[cfg(feature = "dns")]
+            names: names::Names::new(instance, Vec::new()),
+        };
+        HostIp { network: Rc::new(network) }
+    }
+
+    #[cfg(feature = "dns")]
+    fn names(&self) -> &names::Names {
+        &self.network.names
+    }
+
+    #[cfg(feature = "dns")]
+    fn instance(&self) -> &'static str {
+        self.network.instance
     }
 
     /// The address of the host that stands for `port`; `None` when no service listens there.

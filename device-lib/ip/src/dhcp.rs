@@ -40,6 +40,7 @@ mod option {
     pub const PAD: u8 = 0;
     pub const MASK: u8 = 1;
     pub const ROUTER: u8 = 3;
+    #[cfg(feature = "dns")]
     pub const NAME_SERVER: u8 = 6;
     pub const HOST_NAME: u8 = 12;
     pub const REQUESTED: u8 = 50;
@@ -65,6 +66,8 @@ struct Answer {
     lease: Option<u32>,
     renewal: Option<u32>,
     rebinding: Option<u32>,
+    #[cfg(feature = "dns")]
+    name_servers: [Option<Ipv4Addr>; unik_dns::SERVERS],
 }
 
 /// A message to send, from port 68 to port 67.
@@ -114,6 +117,9 @@ pub(crate) struct Client {
     /// When the current attempt began, for the field `secs`.
     began: Instant,
     next: Instant,
+    /// Of the lease.
+    #[cfg(feature = "dns")]
+    name_servers: [Option<Ipv4Addr>; unik_dns::SERVERS],
 }
 
 impl Client {
@@ -125,7 +131,15 @@ impl Client {
             transaction: 0,
             began: Instant::START,
             next: Instant::START,
+            #[cfg(feature = "dns")]
+            name_servers: Default::default(),
         }
+    }
+
+    /// Whom to ask for names, as the server of the lease says.
+    #[cfg(feature = "dns")]
+    pub fn name_servers(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.name_servers.iter().copied().flatten()
     }
 
     /// When [`poll`](Self::poll) has something to do.
@@ -244,6 +258,10 @@ impl Client {
         let end = if seconds == u32::MAX { Instant::NEVER } else { after(whole) };
         let lease = Lease { addressing, server, renew: after(renew.max(1)), rebind: after(rebind), end };
         self.state = State::Bound { lease, renewing: false };
+        #[cfg(feature = "dns")]
+        {
+            self.name_servers = answer.name_servers;
+        }
         self.next = if end == Instant::NEVER { Instant::NEVER } else { lease.renew };
         Some(Event::Bound(addressing))
     }
@@ -272,6 +290,7 @@ impl Client {
         let list = [
             option::MASK,
             option::ROUTER,
+            #[cfg(feature = "dns")]
             option::NAME_SERVER,
             option::LEASE,
             option::RENEWAL,
@@ -333,6 +352,8 @@ impl Answer {
             lease: None,
             renewal: None,
             rebinding: None,
+            #[cfg(feature = "dns")]
+            name_servers: Default::default(),
         };
         while let Some((&code, rest)) = options.split_first() {
             if code == option::END {
@@ -355,6 +376,14 @@ impl Answer {
                 option::LEASE => answer.lease = word,
                 option::RENEWAL => answer.renewal = word,
                 option::REBINDING => answer.rebinding = word,
+                #[cfg(feature = "dns")]
+                option::NAME_SERVER => {
+                    let servers = value
+                        .chunks_exact(4)
+                        .map(|server| Ipv4Addr::new(server[0], server[1], server[2], server[3]));
+                    let mut servers = servers.filter(|server| is_host(*server));
+                    answer.name_servers = core::array::from_fn(|_| servers.next());
+                }
                 _ => {}
             }
         }
@@ -386,6 +415,8 @@ pub(crate) mod tests {
         data.extend(SERVER.octets());
         data.extend([option::LEASE, 4]);
         data.extend(lease.to_be_bytes());
+        #[cfg(feature = "dns")]
+        data.extend([option::NAME_SERVER, 12, 10, 0, 0, 53, 0, 0, 0, 0, 10, 0, 0, 54]);
         data.push(option::END);
         data
     }
@@ -403,6 +434,12 @@ pub(crate) mod tests {
         assert_eq!(kind_of(&request), kind::REQUEST);
         let event = client.receive(&answer(&request.data, kind::ACK, lease), at(0));
         let gateway = Some(SERVER);
+        #[cfg(feature = "dns")]
+        {
+            let servers = client.name_servers().map(|server| server.octets()[3]);
+            // An address that is nobody's is left out.
+            assert!(servers.eq([53, 54]));
+        }
         assert_eq!(event, Some(Event::Bound(Addressing { address: OURS, prefix: 24, gateway })));
         client
     }

@@ -60,6 +60,8 @@ mod icmp;
 mod index;
 mod link;
 mod lower;
+#[cfg(feature = "dns")]
+mod names;
 mod neighbours;
 #[cfg(all(test, feature = "tcp", feature = "udp", feature = "dhcp", feature = "icmp"))]
 mod packets;

@@ -111,6 +111,9 @@ pub(crate) struct Lower<F, E> {
     pub now: Instant,
     /// A neighbour was found or given up: who waits should try again.
     pub neighbours_changed: bool,
+    /// Somebody may have named other servers for names.
+    #[cfg(feature = "dns")]
+    pub name_servers_changed: bool,
     /// Who waits for room in the transmit ring.
     pub waiting_for_room: Vec<Waker>,
     /// Who waits for a neighbour or for our address.
@@ -142,6 +145,8 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             paths: Paths::default(),
             now: Instant::START,
             neighbours_changed: false,
+            #[cfg(feature = "dns")]
+            name_servers_changed: false,
             waiting_for_room: Vec::new(),
             waiting_for_change: Vec::new(),
         })

@@ -33,6 +33,7 @@ const OPTIONS: Options = Options {
     ipv4: Ipv4::Static { address: (OURS, 24), gateway: Some(Ipv4Addr::new(10, 0, 0, 1)) },
     ipv6: None,
     hostname: None,
+    resolver: None,
     max_connections: 1000,
     tcp_buffer: 16384,
     tcp_memory: 16 << 20,

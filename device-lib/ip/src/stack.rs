@@ -69,7 +69,12 @@ pub(crate) struct Stack<F: Frames, E: Entropy> {
     #[cfg(feature = "tcp")]
     pub tcp: Tcp,
     #[cfg(feature = "dhcp")]
-    dhcp: Option<Client>,
+    pub dhcp: Option<Client>,
+    #[cfg(feature = "dns")]
+    pub names: unik_dns::Client,
+    /// The file says which servers to ask for names.
+    #[cfg(feature = "dns")]
+    pub named_servers: bool,
 }
 
 impl<F: Frames, E: Entropy> Stack<F, E> {
@@ -98,6 +103,10 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             tcp: Tcp::new(options, &lower)?,
             #[cfg(feature = "dhcp")]
             dhcp: addressing.is_none().then(|| Client::new(lower.link.mac, options.hostname)),
+            #[cfg(feature = "dns")]
+            names: crate::names::client(instance, options),
+            #[cfg(feature = "dns")]
+            named_servers: options.resolver.is_some(),
             lower,
         })
     }
@@ -200,6 +209,10 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         #[cfg(feature = "dhcp")]
         if (datagram.to_port, datagram.from_port) == (CLIENT_PORT, SERVER_PORT) {
             let event = self.dhcp.as_mut().and_then(|client| client.receive(datagram.data, now));
+            #[cfg(feature = "dns")]
+            {
+                self.lower.name_servers_changed = true;
+            }
             self.apply(event);
             return;
         }
@@ -225,6 +238,8 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         #[cfg(feature = "dhcp")]
         self.run_dhcp(now);
         self.lower.poll(now);
+        #[cfg(feature = "dns")]
+        self.find_name_servers();
         #[cfg(all(feature = "ipv6", feature = "tcp"))]
         while let Some(address) = self.lower.v6.lost.pop() {
             self.tcp.lose_address(address.into(), now);

@@ -53,6 +53,12 @@ impl Ports {
         Ports { ports: Vec::new(), limit }
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.ports.len()
+    }
+
     /// Whether somebody has the port.
     pub fn has(&mut self, number: u16) -> bool {
         self.find(number).is_some()

@@ -45,6 +45,10 @@ fn an_address_by_dhcp() {
         }
         let own = world.shared.borrow().lower.addressing.unwrap();
         assert_eq!((own.address, own.prefix), (Ipv4Addr::new(10, 0, 0, 9), 24));
+        // With the address comes whom to ask for names.
+        world.step().await;
+        let servers = [53, 54].map(|last| SocketAddr::from(([10, 0, 0, last], 53)));
+        assert_eq!(world.shared.borrow().names.servers(), servers);
         // A service that listened before there was an address is reached at it.
         let handle = world.connect(80);
         let client_port = world.next_port;

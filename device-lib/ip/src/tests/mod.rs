@@ -4,6 +4,7 @@ mod datagrams;
 mod dhcp;
 mod endings;
 mod limits;
+mod names;
 mod streams;
 
 use alloc::rc::Rc;
@@ -34,10 +35,13 @@ const THEIRS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
 const OURS_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 const THEIRS_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7);
 
-static OPTIONS: Options = Options {
+static OPTIONS: Options = PLAIN;
+
+const PLAIN: Options = Options {
     ipv4: Ipv4::Static { address: (OURS, 24), gateway: None },
     ipv6: Some(Ipv6::Static { address: (OURS_6, 64), gateway: None }),
     hostname: Some("test"),
+    resolver: None,
     max_connections: 1100,
     tcp_buffer: 16384,
     tcp_memory: 8 << 20,

@@ -31,6 +31,9 @@ const TARGET_STATION: u8 = 2;
 const PREFIX: u8 = 3;
 #[cfg(feature = "slaac")]
 const MTU: u8 = 5;
+/// Recursive DNS servers (RFC 8106, section 5.1).
+#[cfg(all(feature = "slaac", feature = "dns"))]
+const NAME_SERVERS: u8 = 25;
 
 /// Flags of a neighbour advertisement.
 const SOLICITED: u8 = 0x40;
@@ -124,6 +127,9 @@ pub(crate) struct Router {
     pub station: Option<Mac>,
     pub mtu: Option<u32>,
     pub prefixes: Vec<Prefix>,
+    /// Servers for names, and for how many seconds they are.
+    #[cfg(feature = "dns")]
+    pub name_servers: Vec<(Ipv6Addr, u32)>,
 }
 
 #[cfg(feature = "slaac")]
@@ -140,6 +146,8 @@ impl Router {
             station: None,
             mtu: None,
             prefixes: Vec::new(),
+            #[cfg(feature = "dns")]
+            name_servers: Vec::new(),
         };
         let word = |value: &[u8], at: usize| {
             value.get(at..at + 4).map(|word| word.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)))
@@ -147,6 +155,13 @@ impl Router {
         each_option(options, |kind, value| match kind {
             SOURCE_STATION => router.station = value.first_chunk().copied(),
             MTU => router.mtu = word(value, 2),
+            #[cfg(feature = "dns")]
+            NAME_SERVERS if router.name_servers.is_empty() => {
+                if let (Some(seconds), Some(servers)) = (word(value, 2), value.get(6..)) {
+                    let servers = servers.chunks_exact(16).filter_map(address).take(unik_dns::SERVERS);
+                    router.name_servers.extend(servers.map(|server| (server, seconds)));
+                }
+            }
             PREFIX if router.prefixes.len() < PREFIXES => {
                 let (Some(flags), Some(valid), Some(preferred), Some(prefix)) =
                     (value.get(1), word(value, 2), word(value, 6), value.get(14..).and_then(address))

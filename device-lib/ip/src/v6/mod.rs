@@ -247,6 +247,10 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         });
         #[cfg(feature = "slaac")]
         v6.solicit(link, now);
+        #[cfg(all(feature = "slaac", feature = "dns"))]
+        {
+            self.name_servers_changed |= v6.forget_name_servers(now);
+        }
         v6.schedule();
     }
 }

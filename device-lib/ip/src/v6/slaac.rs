@@ -29,13 +29,23 @@ pub(super) struct Slaac {
     routers: Vec<(Ipv6Addr, Instant)>,
     /// Networks on our link.
     prefixes: Vec<(Ipv6Addr, u8, Instant)>,
+    /// Servers for names, the first ones that are there.
+    #[cfg(feature = "dns")]
+    name_servers: Vec<(Ipv6Addr, Instant)>,
     asked: u8,
     next: Instant,
 }
 
 impl Default for Slaac {
     fn default() -> Self {
-        Slaac { routers: Vec::new(), prefixes: Vec::new(), asked: 0, next: Instant::START }
+        Slaac {
+            routers: Vec::new(),
+            prefixes: Vec::new(),
+            #[cfg(feature = "dns")]
+            name_servers: Vec::new(),
+            asked: 0,
+            next: Instant::START,
+        }
     }
 }
 
@@ -51,6 +61,8 @@ impl Slaac {
     pub fn next_deadline(&self) -> Instant {
         let ends = self.routers.iter().map(|(_, end)| *end);
         let ends = ends.chain(self.prefixes.iter().map(|(.., end)| *end));
+        #[cfg(feature = "dns")]
+        let ends = ends.chain(self.name_servers.iter().map(|(_, end)| *end));
         ends.chain((self.asked < SOLICITATIONS).then_some(self.next)).min().unwrap_or(Instant::NEVER)
     }
 }
@@ -77,6 +89,21 @@ impl V6 {
         slaac.next = now + SOLICIT_AGAIN;
         let mut question = Router::solicitation(Some(link.mac));
         send(link, station_of(ALL_ROUTERS), (own.address, ALL_ROUTERS), 255, &mut question);
+    }
+
+    /// Whom to ask for names, as routers say.
+    #[cfg(feature = "dns")]
+    pub fn name_servers(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.slaac.iter().flat_map(|slaac| &slaac.name_servers).map(|(server, _)| *server)
+    }
+
+    /// Gives up servers for names that have ended; whether there was one.
+    #[cfg(feature = "dns")]
+    pub(super) fn forget_name_servers(&mut self, now: Instant) -> bool {
+        let Some(slaac) = &mut self.slaac else { return false };
+        let before = slaac.name_servers.len();
+        slaac.name_servers.retain(|(_, end)| *end > now);
+        slaac.name_servers.len() < before
     }
 
     /// A prefix of ours, as an advertisement has it.
@@ -129,6 +156,16 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             Some(at) => slaac.routers[at].1 = end,
             None if router.lifetime > 0 && slaac.routers.len() < ROUTERS => slaac.routers.push((from, end)),
             None => {}
+        }
+        #[cfg(feature = "dns")]
+        for (server, seconds) in &router.name_servers {
+            slaac.name_servers.retain(|(other, _)| other != server);
+            if *seconds > 0 && !server.is_multicast() && slaac.name_servers.len() < unik_dns::SERVERS {
+                let end = now + Duration::from_secs(u64::from(*seconds));
+                let end = if *seconds == u32::MAX { Instant::NEVER } else { end };
+                slaac.name_servers.push((*server, end));
+            }
+            self.name_servers_changed = true;
         }
         if let Some(station) = router.station.filter(|station| !is_group(*station)) {
             self.neighbours_changed |= self.neighbours.learn(from.into(), station, true, now);

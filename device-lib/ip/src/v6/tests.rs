@@ -30,6 +30,7 @@ const fn options(ipv6: Ipv6) -> Options {
         ipv4: Ipv4::Static { address: (Ipv4Addr::new(10, 0, 0, 2), 24), gateway: None },
         ipv6: Some(ipv6),
         hostname: None,
+        resolver: None,
         max_connections: 10,
         tcp_buffer: 4096,
         tcp_memory: 1 << 20,
@@ -300,6 +301,37 @@ fn a_router_brings_an_address_and_takes_it_away() {
     }
     net.after(1000);
     assert_eq!(net.addresses().len(), super::ADDRESSES);
+}
+
+#[cfg(feature = "dns")]
+#[test]
+fn a_router_names_servers_for_names_and_takes_them_back() {
+    let mut net = Net::ready(&SLAAC);
+    let prefix = "2001:db8::".parse().unwrap();
+    let with = |seconds: u32, servers: &[u16]| {
+        let mut message = advertisement(1800, prefix, 9000, 9000);
+        message.extend([25, 1 + 2 * servers.len() as u8, 0, 0]);
+        message.extend(seconds.to_be_bytes());
+        for last in servers {
+            message.extend(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, *last).octets());
+        }
+        message
+    };
+    let servers = |net: &Net| -> Vec<u16> {
+        let servers = net.shared.borrow().names.servers();
+        let last = |server: SocketAddr| match server {
+            SocketAddr::V6(server) => server.ip().segments()[7],
+            SocketAddr::V4(_) => 0,
+        };
+        servers.into_iter().map(last).collect()
+    };
+    net.say((ROUTER, super::ALL_NODES), 255, with(600, &[1, 2, 3, 4]));
+    assert_eq!(servers(&net), [1, 2, 3]);
+    net.say((ROUTER, super::ALL_NODES), 255, with(0, &[2]));
+    assert_eq!(servers(&net), [1, 3]);
+    net.say((ROUTER, super::ALL_NODES), 255, with(100_000, &[3]));
+    net.after(601_000);
+    assert_eq!(servers(&net), [3]);
 }
 
 #[test]
