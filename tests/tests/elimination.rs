@@ -42,6 +42,15 @@ fn only_who_asks_for_ipv6_holds_it() {
 }
 
 #[test]
+fn only_who_looks_up_names_holds_a_dns_client() {
+    let (lan, seek) = (contents("lan"), contents_of(&root().join("tests/fixtures/seek/seek.unik")));
+    for word in ["unik_dns", "ip/src/names.rs"] {
+        assert!(!lan.contains(word), "lan holds `{word}`");
+        assert!(seek.contains(word), "no image holds `{word}`: this test would prove nothing");
+    }
+}
+
+#[test]
 fn the_generated_crate_depends_on_nothing_else() {
     let text = |name: &str| {
         let output = unikgen_command()

@@ -58,6 +58,15 @@ struct Lookup {
     done: Notify,
 }
 
+/// See [`Client::begin`].
+enum Begun {
+    Known(Outcome),
+    Joined(Rc<Lookup>),
+    New(Rc<Lookup>),
+    /// There are as many lookups as there may be.
+    Full,
+}
+
 impl Client {
     /// A client that works for `instance`, and knows no server yet.
     #[must_use]
@@ -156,36 +165,20 @@ impl Client {
     /// Finds addresses of one family: known, or by a lookup under way or a new one.
     async fn find<N: Network>(&self, net: &N, name: &Name, kind: Kind) -> Outcome {
         self.count(|counters| counters.lookups += 1);
-        let mut is_new = false;
         let lookup = loop {
             let room = self.0.room.notified();
-            let mut state = self.0.state.borrow_mut();
-            if let Some(outcome) = state.cache.find(name, kind, Instant::now()) {
-                state.counters.known += 1;
-                return outcome;
+            match self.begin(name, kind) {
+                Begun::Known(outcome) => return outcome,
+                Begun::Joined(lookup) => break lookup,
+                Begun::New(lookup) => {
+                    // Of its own, so that it ends well for others when this one isn't waited for any longer.
+                    let run = self.clone().run(net.clone(), lookup.clone());
+                    unik::executor::spawn_background(self.0.instance, run);
+                    break lookup;
+                }
+                Begun::Full => room.await,
             }
-            let same = state.running.iter().find(|lookup| lookup.kind == kind && lookup.name == *name);
-            if let Some(lookup) = same.cloned() {
-                state.counters.joined += 1;
-                break lookup;
-            }
-            if state.servers.is_empty() {
-                return Err(ResolveError::NoServer);
-            }
-            if state.running.len() < RUNNING {
-                let (outcome, done) = (RefCell::default(), Notify::new());
-                let lookup = Rc::new(Lookup { name: name.clone(), kind, outcome, done });
-                state.running.push(lookup.clone());
-                is_new = true;
-                break lookup;
-            }
-            drop(state);
-            room.await;
         };
-        if is_new {
-            // Of its own, so that it ends well for others when this one isn't waited for any longer.
-            unik::executor::spawn_background(self.0.instance, self.clone().run(net.clone(), lookup.clone()));
-        }
         loop {
             let done = lookup.done.notified();
             if let Some(outcome) = lookup.outcome.borrow().clone() {
@@ -193,6 +186,30 @@ impl Client {
             }
             done.await;
         }
+    }
+
+    /// What there is to a lookup at its beginning.
+    fn begin(&self, name: &Name, kind: Kind) -> Begun {
+        let mut state = self.0.state.borrow_mut();
+        if let Some(outcome) = state.cache.find(name, kind, Instant::now()) {
+            state.counters.known += 1;
+            return Begun::Known(outcome);
+        }
+        let same = state.running.iter().find(|lookup| lookup.kind == kind && lookup.name == *name);
+        if let Some(lookup) = same.cloned() {
+            state.counters.joined += 1;
+            return Begun::Joined(lookup);
+        }
+        if state.servers.is_empty() {
+            return Begun::Known(Err(ResolveError::NoServer));
+        }
+        if state.running.len() >= RUNNING {
+            return Begun::Full;
+        }
+        let (outcome, done) = (RefCell::default(), Notify::new());
+        let lookup = Rc::new(Lookup { name: name.clone(), kind, outcome, done });
+        state.running.push(lookup.clone());
+        Begun::New(lookup)
     }
 
     /// Carries a lookup out.

@@ -398,7 +398,7 @@ pub(crate) mod tests {
     #[test]
     fn a_server_that_sends_us_on_is_no_resolver() {
         let delegation = record(b"\x03org\0", 2, 60, b"\x02ns\0");
-        assert_eq!(heard(&[], &[delegation.clone()], [0x81, 0]), Answer::Failed);
+        assert_eq!(heard(&[], core::slice::from_ref(&delegation), [0x81, 0]), Answer::Failed);
         assert_eq!(heard(&[], &[delegation], FINE), Answer::None(None));
     }
 

@@ -27,15 +27,17 @@ const SHORT: Patience = Patience {
     other: Duration::from_millis(20),
 };
 
-/// What servers say to a question: from where, and what.
-type Script = dyn FnMut(SocketAddr, &[u8]) -> Vec<(SocketAddr, Vec<u8>)>;
+/// A datagram, and from or to where it goes.
+type Datagram = (SocketAddr, Vec<u8>);
+/// What servers say to a question.
+type Script = dyn FnMut(SocketAddr, &[u8]) -> Vec<Datagram>;
 
 /// A network whose servers are a function.
 #[derive(Clone)]
 struct Net {
     script: Rc<RefCell<Script>>,
     random: Rc<Cell<u64>>,
-    asked: Rc<RefCell<Vec<(SocketAddr, Vec<u8>)>>>,
+    asked: Rc<RefCell<Vec<Datagram>>>,
     tcp: Rc<Cell<bool>>,
     six: Rc<Cell<bool>>,
     ports: Rc<Cell<usize>>,
@@ -60,7 +62,7 @@ impl Net {
 
 struct Port {
     net: Net,
-    queue: Rc<RefCell<VecDeque<(SocketAddr, Vec<u8>)>>>,
+    queue: Rc<RefCell<VecDeque<Datagram>>>,
     come: Rc<Notify>,
 }
 

@@ -68,6 +68,10 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         if !core::mem::take(&mut self.lower.name_servers_changed) || self.named_servers {
             return;
         }
+        #[cfg_attr(
+            not(any(feature = "dhcp", feature = "slaac")),
+            allow(unused_mut, reason = "nobody names any")
+        )]
         let mut found: Vec<IpAddr> = Vec::new();
         #[cfg(feature = "dhcp")]
         found.extend(self.dhcp.iter().flat_map(crate::dhcp::Client::name_servers).map(IpAddr::from));

@@ -12,7 +12,7 @@ use unik_tests::client::{Abort, abort, connect, exchange, get};
 const USAGE: &str =
     "usage: unik-client sequence ADDRESS COUNT | parallel ADDRESS COUNT | abort ADDRESS ROUNDS
        | garbage ADDRESS ROUNDS | slow ADDRESS | knock ADDRESS SECONDS | udp-echo ADDRESS COUNT
-       | tcp-echo ADDRESS BYTES | router PREFIX SECONDS";
+       | tcp-echo ADDRESS BYTES | router PREFIX SECONDS | greet ADDRESS COUNT";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         "udp-echo" => udp_echo(to, count),
         "tcp-echo" => tcp_echo(to, count),
         "router" => router(to, count),
+        "greet" => greet(to, count),
         _ => Err(USAGE.into()),
     };
     match result {
@@ -47,6 +48,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says "here" to so many who connect.
+fn greet(at: SocketAddr, count: usize) -> Said {
+    let listener = std::net::TcpListener::bind(at)?;
+    for _ in 0..count {
+        // Who has gone already isn't told.
+        let _ = listener.accept()?.0.write_all(b"here\n");
+    }
+    Ok(format!("greeted {count}"))
 }
 
 /// Advertises itself as a router on `tap0`, and a prefix of 64 bits, five times a second.
