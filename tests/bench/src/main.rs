@@ -50,7 +50,9 @@ fn run(asked: Asked) -> Result<(), Box<dyn Error>> {
         Asked::Client { to, time, task } => println!("{}", client::run(&task, to, time)?),
         Asked::Fetch => {
             Debian::fetch()?;
-            eprintln!("bench: {}", sides::image().display());
+            for image in [sides::image(), sides::bulk_image()] {
+                eprintln!("bench: {}", image.display());
+            }
         }
         Asked::Serve => server::serve()?,
         Asked::Reflect(device) => reflector::serve(&device)?,

@@ -234,8 +234,8 @@ fn bulk(id: &'static str, title: &'static str, way: Way, flows: usize, goal: Opt
     let load = Load::Client(Task::Bulk { way, flows });
     let iperf = Load::Iperf { way, flows };
     let cells = vec![
-        cell(KVM, &load),
-        cell(TCG, &load),
+        cell(Side::Bulk("kvm"), &load),
+        cell(Side::Bulk("tcg"), &load),
         cell(Side::Iperf, &iperf),
         // The same client as ours has, so that a ratio to it is the servers' alone.
         cell(Side::Process, &load),

@@ -20,6 +20,8 @@ pub(crate) struct HalfOpen {
     pub station: Mac,
     /// Our sequence number.
     pub sequence: u32,
+    /// The window that its peer was told.
+    pub window: usize,
     /// Its peer is through with it, but there was no room for the connection.
     pub held: bool,
 }

@@ -446,8 +446,54 @@ impl<S: Sink> Device for Adapter<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tcp::segment::{Key, Syn};
+    use crate::tcp::segment::{Key, Syn, scale_of};
     use core::net::Ipv4Addr;
+
+    /// Keeps the last packet.
+    struct Kept<'a>(&'a mut Vec<u8>);
+
+    impl Sink for Kept<'_> {
+        fn has_room(&mut self) -> bool {
+            true
+        }
+
+        fn send<R>(&mut self, length: usize, _: Option<NonZeroU16>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+            *self.0 = alloc::vec![0; length];
+            fill(self.0)
+        }
+    }
+
+    #[test]
+    fn smoltcp_scales_windows_as_our_answers_say() {
+        let own: Address = Ipv4Addr::new(10, 0, 0, 2).into();
+        let path = Path { own, mtu: 1500 };
+        let mut engine = Engine::new(Offloads::default(), path);
+        let key = Key { peer: Ipv4Addr::new(10, 0, 0, 7).into(), own, peer_port: 5, port: 80 };
+        let syn = Syn {
+            sequence: 7,
+            window: 1000,
+            segment_size: None,
+            window_scale: Some(0),
+            selective: false,
+            timestamp: None,
+        };
+        let packet = syn.packet(key);
+        for (size, scale) in
+            [(2048, 0), (60 << 10, 0), (65_535, 0), (65_536, 1), (100_000, 1), (1 << 20, 5), (4 << 20, 7)]
+        {
+            let (mut sockets, handle) = socket(size, 2048, false).unwrap();
+            sockets.get_mut::<tcp::Socket<'_>>(handle).listen(80).unwrap();
+            let (mut interface, mut sent) = (engine.numbered(path, 1, Instant::START), Vec::new());
+            let sink = Kept(&mut sent);
+            let capabilities = &engine.capabilities;
+            let mut device = Adapter { capabilities, incoming: Some(&packet), sink, polled: IDLE };
+            interface.poll_ingress_single(to_smoltcp(Instant::START), &mut device, &mut sockets);
+            interface.poll_egress(to_smoltcp(Instant::START), &mut device, &mut sockets);
+            let scales: Vec<_> = sent[40..].windows(3).filter(|words| words[..2] == [3, 3]).collect();
+            assert_eq!(scales, [[3, 3, scale]], "a buffer of {size} bytes");
+            assert_eq!(scale_of(size), scale);
+        }
+    }
 
     #[test]
     fn smoltcp_begins_with_the_number_that_is_wanted() {

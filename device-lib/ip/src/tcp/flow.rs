@@ -8,7 +8,7 @@ use unik::interface::StreamError;
 use unik::time::Instant;
 
 use super::engine::{Path, Sent};
-use super::segment::Key;
+use super::segment::{Key, scale_of};
 use super::timestamps::{self, Stamps};
 
 /// What a connection costs beside its buffers.
@@ -154,9 +154,16 @@ impl Budget {
         if self.used < self.limit / 8 { self.plenty } else { self.plenty.min(SMALL) }
     }
 
-    /// Charges for a new connection: the size of each of its buffers and what it costs.
-    pub fn take(&mut self) -> Option<(usize, usize)> {
-        let size = self.size();
+    /// As [`size`](Self::size), where which scale the peer was told can't be remembered: one and the
+    /// same, if there is a scale.
+    pub fn unremembered_size(&self) -> usize {
+        if scale_of(self.plenty) > 0 { self.plenty } else { self.size() }
+    }
+
+    /// Charges for a new connection: the size of each of its buffers and what it costs. A `window`
+    /// that was told with a scale is kept to, since the scale is that of the buffer.
+    pub fn take(&mut self, window: usize) -> Option<(usize, usize)> {
+        let size = if scale_of(window) > 0 { window } else { self.size() };
         let cost = 2 * size + OVERHEAD;
         if self.used + cost > self.limit {
             return None;

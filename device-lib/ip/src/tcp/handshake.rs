@@ -64,7 +64,8 @@ impl Tcp {
             self.forgot_half_open(&key);
         }
         let sequence = self.numbers.initial(&key, now);
-        let half_open = HalfOpen { syn, station: packet.mac, sequence, held: false };
+        let window = self.budget.size();
+        let half_open = HalfOpen { syn, station: packet.mac, sequence, window, held: false };
         if self.unanswered.try_reserve(1).is_err() || self.unfinished.try_reserve(1).is_err() {
             return false;
         }
@@ -72,7 +73,7 @@ impl Tcp {
         if let Some(backlog) = self.backlog(key.port) {
             backlog.half_open += 1;
         }
-        if !syn.answer(lower, packet.mac, key, self.numbered(&key, sequence, now), self.budget.size())
+        if !syn.answer(lower, packet.mac, key, self.numbered(&key, sequence, now), window)
             && self.unanswered.len() < HALF_OPEN
         {
             self.unanswered.push_back(ticket);
@@ -100,7 +101,7 @@ impl Tcp {
             Some(_) => (syn, timestamps::cookie(&syn, self.numbers.stamp_offset(&key), now)),
             None => (Syn { window_scale: None, selective: false, ..syn }, 0),
         };
-        match syn.answer(lower, packet.mac, key, (cookie, stamp), self.budget.size()) {
+        match syn.answer(lower, packet.mac, key, (cookie, stamp), self.budget.unremembered_size()) {
             true => lower.link.counters.cookies_sent += 1,
             // The peer will ask again.
             false => lower.link.counters.replies_dropped += 1,
@@ -133,7 +134,8 @@ impl Tcp {
         match found {
             Some((cookie, syn)) => {
                 lower.link.counters.cookies_taken += 1;
-                if self.establish(lower, syn, cookie, segment, packet, now) == Established::NoRoom {
+                let window = syn.window_scale.map_or(0, |_| self.budget.unremembered_size());
+                if self.establish(lower, syn, (cookie, window), segment, packet, now) == Established::NoRoom {
                     self.turn_away(lower, packet, now);
                 }
             }
@@ -168,10 +170,11 @@ impl Tcp {
         }
         while !self.unanswered.is_empty() && lower.link.frames.can_transmit() {
             let Some(ticket) = self.unanswered.pop_front() else { return };
-            let Some((key, HalfOpen { syn, station, sequence, .. })) = self.half_open.find(ticket) else {
+            let Some((key, HalfOpen { syn, station, sequence, window, .. })) = self.half_open.find(ticket)
+            else {
                 continue;
             };
-            syn.answer(lower, station, key, self.numbered(&key, sequence, now), self.budget.size());
+            syn.answer(lower, station, key, self.numbered(&key, sequence, now), window);
         }
     }
 
@@ -196,9 +199,9 @@ impl Tcp {
         if segment.syn {
             if segment.sequence == half_open.syn.sequence {
                 // Sent again because our answer was lost.
-                let window = self.budget.size();
-                let numbers = self.numbered(&segment.key, half_open.sequence, now);
-                half_open.syn.answer(lower, packet.mac, segment.key, numbers, window);
+                let HalfOpen { syn, sequence, window, .. } = half_open;
+                let numbers = self.numbered(&segment.key, sequence, now);
+                syn.answer(lower, packet.mac, segment.key, numbers, window);
             } else {
                 self.drop_half_open(place);
                 self.begin(lower, segment, packet, now);
@@ -210,7 +213,8 @@ impl Tcp {
             self.refuse(lower, packet, now);
             return;
         }
-        match self.establish(lower, half_open.syn, half_open.sequence, segment, packet, now) {
+        let HalfOpen { syn, sequence, window, .. } = half_open;
+        match self.establish(lower, syn, (sequence, window), segment, packet, now) {
             Established::Done => {}
             // It stays half-open: the peer will try again.
             Established::Behind => {}
@@ -226,13 +230,13 @@ impl Tcp {
         }
     }
 
-    /// The handshake that began with `syn` and our number `sequence` is complete: makes the
-    /// connection.
+    /// The handshake that began with `syn`, our number `sequence` and a window of `window` bytes is
+    /// complete: makes the connection.
     fn establish<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
         syn: Syn,
-        sequence: u32,
+        (sequence, window): (u32, usize),
         segment: &Segment<'_>,
         packet: &PacketIn<'_>,
         now: Instant,
@@ -245,7 +249,7 @@ impl Tcp {
         let half_open = self.find(&key);
         let path = Path { own: key.own, mtu: lower.path_mtu(key.peer) as u16 };
         // Two have one key for a moment; the search is for none of them meanwhile.
-        let Some(slot) = self.open(key, path, Owner::Listener) else { return Established::NoRoom };
+        let Some(slot) = self.open(key, path, Owner::Listener, window) else { return Established::NoRoom };
         if let Some(super::Place::HalfOpen(place)) = half_open {
             self.drop_half_open(place);
         }

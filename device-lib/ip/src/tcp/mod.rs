@@ -257,7 +257,8 @@ impl Tcp {
 
     /// Makes a connection, if there is room and memory for one: also in all lists in which it
     /// may stand later.
-    fn open(&mut self, key: Key, path: Path, owner: Owner) -> Option<u32> {
+    /// `window`: the one that its peer was told, if it was.
+    fn open(&mut self, key: Key, path: Path, owner: Owner, window: usize) -> Option<u32> {
         let count = self.flows.len() + 1;
         if count > self.most {
             return None;
@@ -266,7 +267,7 @@ impl Tcp {
         reserve(&mut self.waiting, count)?;
         let timers = 2 * count + SWEEP + 1;
         self.timers.try_reserve(timers.saturating_sub(self.timers.len())).ok()?;
-        let (size, cost) = self.budget.take()?;
+        let (size, cost) = self.budget.take(window)?;
         let sockets = engine::socket(size, size, self.timestamps);
         let slot = sockets.and_then(|sockets| self.flows.insert(Flow::new(key, path, sockets, owner, cost)));
         let Some(slot) = slot else {
@@ -303,7 +304,7 @@ impl Tcp {
             })
             .ok_or(ConnectError::Resources)?;
         let path = Path { own, mtu: lower.path_mtu(peer) as u16 };
-        let slot = self.open(key, path, Owner::Stream).ok_or(ConnectError::Resources)?;
+        let slot = self.open(key, path, Owner::Stream, 0).ok_or(ConnectError::Resources)?;
         let mut interface = self.engine.numbered(path, self.numbers.initial(&key, now), now);
         let flow = self.flows.get(slot).ok_or(ConnectError::Resources)?;
         let remote = IpEndpoint::new(peer.into(), peer_port);

@@ -187,8 +187,8 @@ impl Syn {
         let segment = TcpRepr {
             control: TcpControl::Syn,
             window_len: u16::try_from(window).unwrap_or(u16::MAX),
-            // Our windows need no scale, but that allows the peer its own.
-            window_scale: self.window_scale.map(|_| 0),
+            // Also where our windows need none: that allows the peer its own.
+            window_scale: self.window_scale.map(|_| scale_of(window)),
             max_seg_size: u16::try_from(largest).ok(),
             sack_permitted: self.selective,
             timestamp: self.timestamp.map(|theirs| TcpTimestampRepr::new(stamp, theirs.value)),
@@ -196,6 +196,11 @@ impl Syn {
         };
         send(lower, station, key, &segment)
     }
+}
+
+/// By how many bits smoltcp shifts the windows of a connection with a receive buffer of `size` bytes.
+pub(crate) const fn scale_of(size: usize) -> u8 {
+    (usize::BITS - size.leading_zeros()).saturating_sub(16) as u8
 }
 
 /// Acknowledges what was received without data, as the last segment that was `sent` would;
