@@ -361,7 +361,9 @@ impl<'a, 'b> Laying<'a, 'b> {
                 0 => self.runtime,
                 owners => owners,
             };
-            let symbol = self.anatomy.objects.iter().find(|named| named.range.contains(&range.start));
+            let after = self.anatomy.objects.partition_point(|named| named.range.start <= range.start);
+            let symbol =
+                self.anatomy.objects[..after].last().filter(|named| named.range.contains(&range.start));
             let named = symbol.and_then(|symbol| crate_of(&symbol.name)).map(|name| self.named(&name));
             let most = self.by[object].iter().max_by_key(|(key, count)| (**count, std::cmp::Reverse(*key)));
             let (package, module) = match (named, most) {

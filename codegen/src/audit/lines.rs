@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use addr2line::gimli;
-use object::{Object as _, ObjectSection as _};
 
 use super::bad;
 use super::packages::inside;
 use crate::Error;
-use crate::image::Elf;
+use crate::image::{Elf, Slice, debug};
 
-type Slice<'a> = gimli::EndianSlice<'a, gimli::LittleEndian>;
+/// How many frames there may be: an image of a few hundred KiB has some hundred thousand.
+const MOST_FRAMES: usize = 1 << 24;
 
 /// What the line tables say of an image's code.
 #[derive(Clone, Debug, Default)]
@@ -55,14 +55,10 @@ impl Lines {
     /// When they are damaged.
     pub fn read(elf: &Elf<'_>, ranges: &[Range<u64>]) -> Result<Lines, Error> {
         let fail = |error: gimli::Error| bad(format!("its line tables can't be read: {error}"));
-        let load = |id: gimli::SectionId| -> Result<Slice<'_>, gimli::Error> {
-            let data = elf.section_by_name(id.name()).and_then(|section| section.data().ok());
-            Ok(Slice::new(data.unwrap_or(&[]), gimli::LittleEndian))
-        };
-        let dwarf = gimli::Dwarf::load(load).map_err(fail)?;
+        let (dwarf, context) = debug(elf)?;
         let producer = producer(&dwarf);
-        let context = addr2line::Context::from_dwarf(dwarf).map_err(fail)?;
         let mut lines = Lines { producer, ..Lines::default() };
+        let mut count = 0;
         let (mut files, mut functions) = (Names::default(), Names::default());
         for range in ranges {
             let rows = context.find_location_range(range.start, range.end).map_err(fail)?;
@@ -85,6 +81,10 @@ impl Lines {
                         Some(functions.of(&name))
                     });
                     frames.push(Frame { file: files.of(file), line, function });
+                }
+                count += frames.len();
+                if count > MOST_FRAMES {
+                    return Err(bad("its line tables have more inlined functions than can be read"));
                 }
                 match lines.spans.last_mut() {
                     Some(last) if last.range.end == start && last.frames == frames => last.range.end = end,

@@ -50,9 +50,11 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
             ));
         }
         match kind {
+            elf::PT_LOAD if segment.memory.is_empty() => {
+                found.push(Finding::at(format!("the segment at {address:#x} loads nothing"), address));
+            }
             elf::PT_LOAD => loads.push(segment),
             elf::PT_NOTE => notes.push(segment),
-            elf::PT_GNU_STACK => {}
             _ => found
                 .push(Finding::at(format!("the segment at {address:#x} is of a kind of its own"), address)),
         }

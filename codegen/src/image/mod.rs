@@ -8,6 +8,7 @@
 
 mod callers;
 mod check;
+mod debug;
 mod report;
 mod strip;
 mod symbolise;
@@ -23,6 +24,7 @@ use crate::{Error, cache};
 pub use callers::Calls;
 pub use check::check;
 pub(crate) use check::{entry, unlinked};
+pub(crate) use debug::{Slice, debug};
 pub use report::{CrateSize, Made, Named, NamedKind, NodeEntry, REPORT, Report, SectionSize};
 pub(crate) use report::{crates, rust_version};
 pub use strip::strip;

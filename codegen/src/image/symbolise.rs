@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::bad;
+use object::{Object as _, SymbolMap, SymbolMapName};
+
+use super::{bad, debug, parse};
 use crate::Error;
 
 /// One function at an address.
@@ -27,13 +29,17 @@ pub struct Frame {
 /// # Errors
 /// When `twin` can't be read.
 pub fn symbolise(twin: &Path, addresses: &[u64]) -> Result<Vec<Frame>, Error> {
-    let loader = addr2line::Loader::new(twin).map_err(|error| bad(format!("{}: {error}", twin.display())))?;
+    let fail = |error: &dyn std::fmt::Display| bad(format!("{}: {error}", twin.display()));
+    let bytes = std::fs::read(twin).map_err(|error| fail(&error))?;
+    let elf = parse(&bytes).map_err(|error| fail(&error))?;
+    let symbols = elf.symbol_map();
+    let (_, context) = debug(&elf).map_err(|error| fail(&error))?;
     let mut frames = Vec::new();
     for (at, &address) in addresses.iter().enumerate() {
         // One byte back is inside the call, whose line is the one that people look for.
         let probe = if at == 0 { address } else { address.saturating_sub(1) };
         let before = frames.len();
-        if let Ok(mut found) = loader.find_frames(probe) {
+        if let Ok(mut found) = context.find_frames(probe).skip_all_loads() {
             while let Ok(Some(frame)) = found.next() {
                 let function = frame
                     .function
@@ -47,16 +53,16 @@ pub fn symbolise(twin: &Path, addresses: &[u64]) -> Result<Vec<Frame>, Error> {
             Some(outermost) => {
                 outermost.inlined = false;
                 // The symbol says in which crate and module it is; the line tables don't.
-                outermost.function = named(&loader, probe).or(outermost.function.take());
+                outermost.function = named(&symbols, probe).or(outermost.function.take());
             }
             None => {
-                frames.push(Frame { address, function: named(&loader, probe), place: None, inlined: false })
+                frames.push(Frame { address, function: named(&symbols, probe), place: None, inlined: false })
             }
         }
     }
     Ok(frames)
 }
 
-fn named(loader: &addr2line::Loader, address: u64) -> Option<String> {
-    loader.find_symbol(address).map(|name| rustc_demangle::demangle(name).to_string())
+fn named(symbols: &SymbolMap<SymbolMapName<'_>>, address: u64) -> Option<String> {
+    symbols.before(address).map(|symbol| rustc_demangle::demangle(symbol.name()).to_string())
 }

@@ -117,14 +117,14 @@ fn check_line(text: &mut String, check: &Check, paint: Paint) {
 
 fn row(text: &mut String, name: &str, size: u64, whole: u64, note: &str, paint: Paint) {
     const BAR: u64 = 16;
-    let filled = (size * BAR).div_ceil(whole.max(1)).min(BAR) as usize;
+    let filled = size.saturating_mul(BAR).div_ceil(whole.max(1)).min(BAR) as usize;
     let bar = format!("{}{}", "█".repeat(filled), "·".repeat(BAR as usize - filled));
     let _ = writeln!(
         text,
         "  {:<30} {:>10} {:>3} % {} {}",
         name,
         bytes(size),
-        (size * 100 + whole / 2) / whole.max(1),
+        (size.saturating_mul(100).saturating_add(whole / 2)) / whole.max(1),
         paint.paint(Tone::Name, &bar),
         paint.paint(Tone::Faint, note)
     );

@@ -29,7 +29,7 @@ pub fn page(report: &Report) -> String {
             node
         })
         .collect();
-    let whole: u64 = shares.iter().map(|share| share.bytes.in_file()).sum();
+    let whole: u64 = shares.iter().map(|share| share.bytes.in_file()).fold(0, u64::saturating_add);
     let lines: Vec<Value> = bill::by_line(report)
         .iter()
         .map(|share| {
@@ -67,12 +67,14 @@ fn crates(rows: &[&Cost]) -> Vec<Value> {
         .map(|(name, bytes)| {
             let mut files: Vec<(&str, u64)> = rows
                 .iter()
-                .filter(|cost| cost.package == name && !cost.module.is_empty() && cost.code + cost.data > 0)
-                .map(|cost| (cost.module.as_str(), cost.code + cost.data))
+                .filter(|cost| {
+                    cost.package == name && !cost.module.is_empty() && cost.code.saturating_add(cost.data) > 0
+                })
+                .map(|cost| (cost.module.as_str(), cost.code.saturating_add(cost.data)))
                 .collect();
             files.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
-            let named: u64 = files.iter().map(|(_, size)| size).sum();
-            let rest = bytes.in_file() - named;
+            let named = files.iter().map(|(_, size)| *size).fold(0, u64::saturating_add);
+            let rest = bytes.in_file().saturating_sub(named);
             let mut children: Vec<Value> =
                 files.iter().map(|(name, size)| json!({ "name": name, "size": size })).collect();
             if rest > 0 && !children.is_empty() {
