@@ -340,7 +340,14 @@ fn names(above: &str, options: &Options) -> Vec<Named> {
                         Bound::One(value) => named(value, kind, &mut texts),
                         Bound::Many(values) => values.iter().for_each(|value| named(value, kind, &mut texts)),
                     }
-                    (!texts.is_empty()).then(|| format!("{placeholder} {}", texts.join(" ")))
+                    let text = texts.join(" ");
+                    // A value named like its key needs no name.
+                    let said = if key.ends_with(placeholder.as_str()) {
+                        text
+                    } else {
+                        format!("{placeholder} {text}")
+                    };
+                    (!texts.is_empty()).then_some(said)
                 };
                 let texts: Vec<String> = entry.values.iter().filter_map(of).collect();
                 if !texts.is_empty() {
