@@ -455,6 +455,10 @@ fn machine_flags(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
 
 /// What cargo's home is called in an image.
 const CARGO_HOME: &str = "/cargo";
+/// Where cargo unpacks what comes from crates.io, in its present versions and in those before 1.85;
+/// and what that is called in an image.
+const CRATES_IO: [&str; 2] = ["index.crates.io-1949cf8c6b5b557f", "index.crates.io-6f17d22bba15001f"];
+const UNPACKED: &str = "/cargo/registry/src/-";
 
 fn cargo_home() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME")
@@ -466,7 +470,13 @@ fn cargo_home() -> Option<PathBuf> {
 fn remaps(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
     // Inside a generated crate they are named as seen from there.
     let mut remaps = vec![(own.to_owned(), "unik"), (own_name(job.own), "unik")];
-    remaps.extend(cargo_home().map(|home| (home, CARGO_HOME)));
+    if let Some(home) = cargo_home() {
+        // The last that fits counts. Whatever cargo makes of the index's address, it is a name for
+        // each place of a panic.
+        let unpacked = CRATES_IO.map(|index| (home.join("registry/src").join(index), UNPACKED));
+        remaps.push((home, CARGO_HOME));
+        remaps.extend(unpacked);
+    }
     remaps.push((job.cache.root().join("work"), "/work"));
     // Where the library's sources are installed, rustc names them by their place there.
     let library = format!("/rustc/{}", rustc.commit);

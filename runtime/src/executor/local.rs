@@ -33,7 +33,22 @@ mod place {
     static EXECUTOR: PerCore = PerCore(OnceCell::new());
 
     pub(super) fn get<R>(use_it: impl FnOnce(&Executor) -> R) -> Option<R> {
-        Some(use_it(EXECUTOR.0.get_or_init(Executor::new)))
+        loop {
+            if let Some(executor) = EXECUTOR.0.get() {
+                return Some(use_it(executor));
+            }
+            fill();
+        }
+    }
+
+    /// Makes the executor. By itself: what is done once needn't be wherever one is used.
+    #[cold]
+    #[inline(never)]
+    fn fill() {
+        // There is none yet. Forgotten if there were, so that no image has the code that drops one.
+        if let Err(other) = EXECUTOR.0.set(Executor::new()) {
+            core::mem::forget(other);
+        }
     }
 }
 
