@@ -11,6 +11,7 @@ pub mod client;
 pub mod guest;
 pub mod machine;
 pub mod namespace;
+pub mod project;
 pub mod running;
 
 use std::path::{Path, PathBuf};

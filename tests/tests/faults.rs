@@ -2,7 +2,7 @@
 //! (`guests/bringup`), then the way that a user meets them (`fixtures/crash`).
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,8 +11,9 @@ use regex_lite::Regex;
 use unik_tests::client::get;
 use unik_tests::guest;
 use unik_tests::machine::{Machine, accelerators, microvms};
+use unik_tests::project::Project;
 use unik_tests::running::{Running, free_port};
-use unik_tests::{cache, copy_folder, root, unikgen_command};
+use unik_tests::{root, unikgen_command};
 
 /// A line of `cases.txt`.
 struct Case {
@@ -186,12 +187,9 @@ fn an_image_for_avx2_says_that_a_processor_lacks_it() {
     }
 }
 
-/// The crate of `fixtures/crash` away from the repository; the same folder each time, so
-/// that it is built once.
-fn crash() -> PathBuf {
-    let folder = cache().join("crash");
-    copy_folder(&root().join("tests/fixtures/crash"), &folder);
-    folder
+/// The crate of `fixtures/crash` away from the repository.
+fn crash() -> Project {
+    Project::copy_of(&root().join("tests/fixtures/crash"))
 }
 
 /// The lines of `fn NAME` in the source, from its head to its closing brace.
@@ -241,7 +239,7 @@ fn a_handler_that_crashes_is_named_with_its_line() {
             // Ten seconds later.
             ("/loop", 102, "fault: watchdog", "spin"),
         ] {
-            let (mut running, at) = start(&crash, machine, &[]);
+            let (mut running, at) = start(crash.path(), machine, &[]);
             let answer = get(at, path);
             assert!(
                 !answer.as_ref().is_ok_and(|answer| answer.contains("200")),
@@ -267,7 +265,7 @@ fn a_process_that_crashes_says_how() {
         // The process has no handler of its own for signals: the kernel ends it.
         ("/null", 1, "was ended by signal 11"),
     ] {
-        let (mut running, at) = start(&crash, Machine::PROCESS, &[]);
+        let (mut running, at) = start(crash.path(), Machine::PROCESS, &[]);
         let answer = get(at, path);
         assert!(!answer.as_ref().is_ok_and(|answer| answer.contains("200")), "{path}: {answer:?}");
         let status = running.wait_for_end(Duration::from_secs(20));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use unik_tests::client::{curl, get};
 use unik_tests::machine::{Machine, best};
+use unik_tests::project::Project;
 use unik_tests::running::{Running, free_port};
 use unik_tests::{cache, example, root, scratch, unikgen};
 
@@ -99,39 +100,37 @@ fn every_template_builds_and_runs() {
 /// nothing; and in a few lines the crate becomes the appliance.
 #[test]
 fn an_existing_crate_gets_an_appliance() {
-    // The same folder each time: cargo keeps the builds of a user's crate by its path.
-    let folder = cache().join("installed-init");
-    let _ = std::fs::remove_dir_all(&folder);
+    let project = Project::new();
+    let folder = project.path();
     std::fs::create_dir_all(folder.join("src")).expect("a folder");
     let manifest = "[package]\nname = \"thing\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n";
     std::fs::write(folder.join("Cargo.toml"), manifest).expect("it can be written");
     std::fs::write(folder.join("src/main.rs"), "fn main() {}\n").expect("it can be written");
-    let refused = command(&folder, "unikgen init --name thing --template service").output().expect("sh runs");
+    let refused = command(folder, "unikgen init --name thing --template service").output().expect("sh runs");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("Cargo.toml` is there already; nothing was written"), "{said}");
     assert!(said.contains("unik::appliance!(\"thing.unik\")"), "{said}");
-    done(command(&folder, "unikgen init --name thing && unikgen check"));
+    done(command(folder, "unikgen init --name thing && unikgen check"));
     assert_eq!(std::fs::read_to_string(folder.join("Cargo.toml")).expect("there"), manifest);
-    assert!(serve(&folder, best(), "/").starts_with("HTTP/1.1 200"));
+    assert!(serve(folder, best(), "/").starts_with("HTTP/1.1 200"));
 
     let main = "#![cfg_attr(unik_machine, no_std, no_main)]\n\nunik::appliance!(\"thing.unik\");\n";
     std::fs::write(folder.join("src/main.rs"), main).expect("it can be written");
-    assert!(serve(&folder, best(), "/").starts_with("HTTP/1.1 200"));
+    assert!(serve(folder, best(), "/").starts_with("HTTP/1.1 200"));
     assert!(std::fs::read_to_string(folder.join("Cargo.toml")).expect("there").contains("unik-http"));
 }
 
 /// A `.unik` file becomes a crate that both doors build, and plain cargo too.
 #[test]
 fn an_ejected_crate_builds_by_unikgen_and_by_plain_cargo() {
-    // The same folder each time, as above.
-    let folder = cache().join("ejected");
-    let _ = std::fs::remove_dir_all(&folder);
+    let project = Project::new();
+    let folder = project.path();
     let web = example("web");
     done(command(&root().join("examples"), &format!("unikgen eject {} {}", web.display(), folder.display())));
-    assert!(serve(&folder, best(), "/").contains("It works."));
-    let target = cache().join("ejected-target");
-    done(command(&folder, &format!("cargo check --quiet --all-targets --target-dir {}", target.display())));
+    assert!(serve(folder, best(), "/").contains("It works."));
+    let target = Project::plain_target();
+    done(command(folder, &format!("cargo check --quiet --all-targets --target-dir {}", target.display())));
 }
 
 fn new(folder: &Path, name: &str, template: &str) {
@@ -159,13 +158,10 @@ fn new_then_run_serves() {
 
 #[test]
 fn a_new_service_crate_builds_runs_and_answers() {
-    // The same folder each time: cargo keeps the builds of a user's crate by its path.
-    let folder = cache().join("installed");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    new(&folder, "mine", "service");
+    let project = Project::new();
+    new(project.above(), Project::NAME, "service");
     for machine in [best(), Machine::PROCESS] {
-        let answer = serve(&folder.join("mine"), machine, "/");
+        let answer = serve(project.path(), machine, "/");
         assert!(answer.starts_with("HTTP/1.1 "), "{machine}: {answer}");
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use unik_tests::client::get;
 use unik_tests::machine::best;
+use unik_tests::project::Project;
 use unik_tests::running::{Running, free_port};
-use unik_tests::{build, cache, copy_folder, example, root, scratch, unikgen_command};
+use unik_tests::{build, cache, example, root, scratch, unikgen_command};
 
 fn symbolize(image: &Path, twin: Option<&Path>, cache: &Path, log: &str) -> Output {
     let mut command = unikgen_command();
@@ -28,13 +29,11 @@ fn symbolize(image: &Path, twin: Option<&Path>, cache: &Path, log: &str) -> Outp
 
 #[test]
 fn a_log_is_explained_by_the_twin_and_by_no_other() {
-    // Where cargo has the builds of this crate, whoever asked for them.
-    let folder = cache().join("crash");
-    copy_folder(&root().join("tests/fixtures/crash"), &folder);
+    let project = Project::copy_of(&root().join("tests/fixtures/crash"));
     let place = scratch();
     let at = |name: &str| place.path().join(name);
     let mut command = unikgen_command();
-    command.arg("build").arg(&folder).arg("--twin").arg("-o").arg(at("crash.img"));
+    command.arg("build").arg(project.path()).arg("--twin").arg("-o").arg(at("crash.img"));
     let output = command.output().expect("unikgen runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(at("crash.twin.elf").is_file());
