@@ -19,6 +19,7 @@ use unik_dsl::plan::{EdgeKind, Node, Plan};
 use crate::host::BakedSet;
 use crate::manifest::From;
 use crate::note;
+use crate::settings::{DRAIN, Settings};
 
 /// The watchdog's limit, in seconds, if nothing sets it: `watchdog::LIMIT` of the runtime.
 const WATCHDOG: u32 = 10;
@@ -85,6 +86,11 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
         .then(|| watchdog(plan))
         .flatten()
         .map(|seconds| quote!(::unik::platform::machine::set_watchdog(#seconds);));
+    let settings = Settings::of(plan);
+    let drain = u32::try_from(settings.drain.as_millis()).unwrap_or(u32::MAX);
+    let drain = (settings.drain != DRAIN).then(|| quote!(::unik::shutdown::set_drain(#drain);));
+    let listen = (plan.target == Target::Machine && settings.drains(plan).is_some())
+        .then(|| quote!(::unik::platform::machine::listen_for_end();));
     let doc = format!(" The appliance `{}`, for the target `{}`.", plan.appliance, plan.target.word());
     let wire = quote! {
         /// Starts every instance, providers first.
@@ -92,12 +98,14 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
             #arguments
             #log
             #watchdog
+            #drain
             #steps
+            #listen
             ::unik::platform::ready();
             Ok(())
         }
     };
-    let hash = hash(plan, baked, &wire, &blobs);
+    let hash = hash(plan, &settings, baked, &wire, &blobs);
     let notes = (plan.target == Target::Machine).then(|| note::tokens(plan, hash));
     let module = quote! {
         #[doc = #doc]
@@ -315,7 +323,13 @@ pub(crate) fn replace_includes(
 }
 
 /// What makes this image this image: see [`Expansion::hash`].
-fn hash(plan: &Plan, baked: &BakedSet, wire: &TokenStream, blobs: &BTreeMap<PathBuf, Vec<u8>>) -> [u8; 32] {
+fn hash(
+    plan: &Plan,
+    settings: &Settings,
+    baked: &BakedSet,
+    wire: &TokenStream,
+    blobs: &BTreeMap<PathBuf, Vec<u8>>,
+) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -324,7 +338,7 @@ fn hash(plan: &Plan, baked: &BakedSet, wire: &TokenStream, blobs: &BTreeMap<Path
     add(env!("CARGO_PKG_VERSION").as_bytes());
     add(plan.appliance.as_bytes());
     add(plan.target.word().as_bytes());
-    add(format!("{:?}", crate::settings::Settings::of(plan)).as_bytes());
+    add(format!("{:?}", settings).as_bytes());
     // Not by `to_string`: the compiler, which the macro door runs in, puts spaces elsewhere.
     add_tokens(wire.clone(), &mut add);
     for dependency in crate::manifest::dependencies(plan, baked) {

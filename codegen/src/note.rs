@@ -50,6 +50,10 @@ pub struct DeviceManifest {
     pub networks: Vec<Network>,
     /// The ports that services listen on.
     pub listens: Vec<Port>,
+    /// How long the image may take to end, in milliseconds, once the byte 4 (EOT) came on its console;
+    /// none where it listens to no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<u32>,
 }
 
 /// A device that the image drives.
@@ -145,7 +149,7 @@ impl DeviceManifest {
             version: 1,
             appliance: plan.appliance.clone(),
             memory: settings.memory,
-            cpu: settings.cpu,
+            cpu: settings.cpu.clone(),
             devices: devices
                 .map(|(_, node)| Device {
                     name: node.id.clone(),
@@ -161,6 +165,7 @@ impl DeviceManifest {
                 })
                 .collect(),
             listens: ports.collect(),
+            drain: settings.drains(plan),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | [`health`] | the health tests of entropy sources |
 //! | [`logging`] | the log on the console |
 //! | [`start`] | how an instance is started, and what it says when it can't |
+//! | [`shutdown`] | the end of an appliance in order |
 //!
 //! Everything runs on one thread; handles are cheap `Clone`s and needn't be `Send`.
 //! Nothing here assumes that there is only one such loop in a machine.
@@ -31,6 +32,7 @@ pub mod health;
 pub mod interface;
 pub mod logging;
 pub mod platform;
+pub mod shutdown;
 pub mod start;
 pub mod sync;
 pub mod time;

@@ -148,7 +148,10 @@ impl Drop for Running {
         if !self.is_running() {
             return;
         }
+        // Twice: what is under way isn't waited for.
         signal(self.child.id(), "-INT");
+        std::thread::sleep(Duration::from_millis(20));
+        signal(self.child.id(), "-TERM");
         for _ in 0..500 {
             if !self.is_running() {
                 return;

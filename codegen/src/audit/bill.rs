@@ -216,6 +216,7 @@ mod tests {
                 devices: Vec::new(),
                 networks: Vec::new(),
                 listens: Vec::new(),
+                drain: None,
             },
             loaded: 0,
             memory: 0,

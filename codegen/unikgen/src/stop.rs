@@ -6,7 +6,7 @@
 //! runs doesn't outlive it (see [`leash`](crate::monitor::leash)).
 
 use std::process::exit;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,12 +17,20 @@ use unik_codegen::children;
 /// How long an orderly end may take.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What is added to [`GRACE`], in milliseconds: see [`allow`].
+static ALLOWED: AtomicU64 = AtomicU64::new(0);
+
 /// The number of the first signal; 0 before there was one.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
 /// The signal that asked for the end, if one did.
 pub fn requested() -> Option<i32> {
     Some(SIGNAL.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+}
+
+/// Gives an orderly end that much more time from now on.
+pub fn allow(more: Duration) {
+    ALLOWED.store(u64::try_from(more.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
 }
 
 /// The exit code for an end by this signal.
@@ -46,7 +54,7 @@ pub fn listen() -> anyhow::Result<()> {
             }
             children::end_all();
             std::thread::spawn(move || {
-                std::thread::sleep(GRACE);
+                std::thread::sleep(GRACE + Duration::from_millis(ALLOWED.load(Ordering::SeqCst)));
                 exit(code(signal).into());
             });
         }

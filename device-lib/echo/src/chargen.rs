@@ -1,9 +1,10 @@
 //! Chargen over TCP (RFC 864): lines of characters, without end.
 
 use unik::interface::TcpStream;
+use unik::shutdown::{is_asked, unless_asked};
 use unik::time::Duration;
 
-use crate::tcp::{Conversation, End, write};
+use crate::tcp::{Conversation, End, close, write};
 
 /// The printing characters of ASCII, from space to tilde.
 const CHARACTERS: usize = 95;
@@ -31,15 +32,17 @@ const fn lines() -> [u8; CHARACTERS * (LINE + 2)] {
     all
 }
 
-/// Sends lines until the client has enough.
+/// Sends lines until the client has enough, or the appliance is to end.
 #[derive(Clone, Copy)]
 pub(crate) struct Chargen;
 
 impl Conversation for Chargen {
     async fn hold<S: TcpStream>(self, stream: &mut S, limit: Duration) -> End {
         loop {
-            if let Err(end) = write(stream, &LINES, limit).await {
-                return end;
+            match unless_asked(write(stream, &LINES, limit)).await {
+                Some(Ok(())) if !is_asked() => {}
+                Some(Err(end)) => return end,
+                _ => return close(stream, limit).await,
             }
         }
     }

@@ -14,6 +14,9 @@
 //! read, so it is the client's own window that it fills. Neither is in an image whose file
 //! doesn't ask for it.
 //!
+//! When the [appliance is to end](unik::shutdown), what came before is sent back and our half is
+//! closed; the client then has the time to close its own.
+//!
 //! # UDP
 //! One datagram at a time, up to the largest that there is. Datagrams from port 0 and
 //! from the ports of echo (also ours), daytime, qotd, chargen and time are dropped: their

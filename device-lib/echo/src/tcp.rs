@@ -4,11 +4,15 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use unik::interface::{TcpListener, TcpStream};
+use unik::shutdown::unless_asked;
 use unik::start::Context;
 use unik::sync::Notify;
 use unik::time::{Duration, timeout};
 
 use crate::Options;
+
+/// Bytes that a client may send after our half was closed.
+const MOST_IGNORED: usize = 256 << 10;
 
 /// What is done with a connection.
 pub(crate) trait Conversation: Copy + 'static {
@@ -78,16 +82,17 @@ pub(crate) async fn serve<L: TcpListener, C: Conversation>(
     }
 }
 
-/// Reads once; `Ok(0)` is the end of the client's half.
+/// Reads once; `Ok(0)` is the end of the client's half, or that the appliance is to end.
 pub(crate) async fn read(
     stream: &mut impl TcpStream,
     buffer: &mut [u8],
     limit: Duration,
 ) -> Result<usize, End> {
-    match timeout(limit, stream.read(buffer)).await {
-        Ok(Ok(length)) => Ok(length),
-        Ok(Err(_)) => Err(End::Broken),
-        Err(_) => Err(End::Idle),
+    match unless_asked(timeout(limit, stream.read(buffer))).await {
+        Some(Ok(Ok(length))) => Ok(length),
+        Some(Ok(Err(_))) => Err(End::Broken),
+        Some(Err(_)) => Err(End::Idle),
+        None => Ok(0),
     }
 }
 
@@ -103,10 +108,11 @@ pub(crate) async fn write(stream: &mut impl TcpStream, mut data: &[u8], limit: D
     Ok(())
 }
 
-/// Closes our half too.
+/// Closes our half too; if the client's is open still, since the appliance is to end, for the client
+/// to close it.
 pub(crate) async fn close(stream: &mut impl TcpStream, limit: Duration) -> End {
     // A network bounds its `close`, but perhaps by more than our patience.
-    match timeout(limit, stream.close()).await {
+    match timeout(limit, stream.finish(limit, MOST_IGNORED)).await {
         Ok(Ok(())) => End::Closed,
         Ok(Err(_)) => End::Broken,
         Err(_) => End::Idle,

@@ -130,9 +130,20 @@ fn without_descriptors_it_waits_and_recovers() {
 }
 
 #[test]
-fn signals_end_it() {
-    assert_eq!(Appliance::start(64).signal("INT"), Some(130));
-    assert_eq!(Appliance::start(64).signal("TERM"), Some(143));
+fn signals_end_it_in_order() {
+    for name in ["INT", "TERM"] {
+        let mut appliance = Appliance::start(64);
+        let mut open = appliance.connect();
+        echo(&open, b"said before");
+        open.write_all(b"said last").expect("a reader");
+        let client = thread::spawn(move || {
+            let mut last = Vec::new();
+            open.read_to_end(&mut last).expect("an end, not a reset");
+            last
+        });
+        assert_eq!(appliance.signal(name), Some(0));
+        assert_eq!(client.join().expect("no panic"), b"said last");
+    }
 }
 
 #[test]

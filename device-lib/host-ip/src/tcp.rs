@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
+use std::task::Poll;
 
 use embedded_io_async::{ErrorType, Read, Write};
 use socket2::{Domain, SockAddr, Socket, Type};
 use unik::interface::{StreamError, TcpListener, TcpStream};
 use unik::platform::process::Registration;
+use unik::shutdown;
 use unik::time::{Duration, now, sleep};
 
 use crate::errors;
@@ -28,7 +30,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Listener {
     instance: &'static str,
-    socket: Registration<Socket>,
+    /// `None` once the appliance is to end.
+    socket: Option<Registration<Socket>>,
 }
 
 impl Listener {
@@ -41,11 +44,11 @@ impl Listener {
         }
         socket.bind(&at.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Listener { instance, socket: Registration::new(socket)? })
+        Ok(Listener { instance, socket: Some(Registration::new(socket)?) })
     }
 
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        self.socket.source().local_addr().ok()?.as_socket()
+        self.socket.as_ref()?.source().local_addr().ok()?.as_socket()
     }
 }
 
@@ -55,7 +58,17 @@ impl TcpListener for Listener {
     async fn accept(&mut self) -> Stream {
         let mut rest = REST.0;
         loop {
-            let accepted = poll_fn(|cx| self.socket.poll_read(cx, Socket::accept)).await;
+            let accepted = poll_fn(|cx| {
+                if shutdown::release() {
+                    // Closes the port.
+                    self.socket = None;
+                }
+                match &self.socket {
+                    Some(socket) => socket.poll_read(cx, Socket::accept),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
             let error = match accepted.and_then(|(socket, peer)| Stream::accepted(socket, &peer)) {
                 Ok(stream) => return stream,
                 Err(error) => error,

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Type};
 use unik::interface::{SendError, UdpSocket};
 use unik::platform::process::Registration;
+use unik::shutdown;
 use unik::time::{Duration, sleep};
 
 use crate::errors;
@@ -20,13 +21,17 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub struct Socket {
     instance: &'static str,
     socket: Registration<std::net::UdpSocket>,
+    /// Whether a service has it, for whoever comes.
+    is_server: bool,
     /// Whether it is an IPv6 socket that carries IPv4 as well, in mapped addresses.
     is_dual: bool,
 }
 
 impl Socket {
     pub(crate) fn server(instance: &'static str, at: SocketAddr) -> io::Result<Self> {
-        Self::bound(instance, at, false)
+        let mut socket = Self::bound(instance, at, false)?;
+        socket.is_server = true;
+        Ok(socket)
     }
 
     /// One on a free port, for both families where the host has both.
@@ -42,7 +47,7 @@ impl Socket {
             socket.set_only_v6(!is_dual)?;
         }
         socket.bind(&at.into())?;
-        Ok(Socket { instance, socket: Registration::new(socket.into())?, is_dual })
+        Ok(Socket { instance, socket: Registration::new(socket.into())?, is_server: false, is_dual })
     }
 
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
@@ -72,7 +77,15 @@ fn from_host(address: SocketAddr) -> SocketAddr {
 impl UdpSocket for Socket {
     async fn receive(&mut self, buffer: &mut [u8]) -> (usize, SocketAddr) {
         loop {
-            match poll_fn(|cx| self.socket.poll_read(cx, |socket| socket.recv_from(buffer))).await {
+            let received = poll_fn(|cx| {
+                let received = self.socket.poll_read(cx, |socket| socket.recv_from(buffer));
+                if received.is_pending() && self.is_server {
+                    // Nobody may ever come: that holds nothing up.
+                    let _ = shutdown::release();
+                }
+                received
+            });
+            match received.await {
                 Ok((length, from)) => return (length, from_host(from)),
                 Err(error) => {
                     // The answer to a datagram that we sent (ICMP), or the host is out of

@@ -12,6 +12,7 @@ use core::task::Poll;
 
 use log::{debug, error, warn};
 use unik::interface::{Clock, TcpStream};
+use unik::shutdown;
 use unik::time::{self, Duration};
 
 use crate::answer::{self, About};
@@ -138,7 +139,16 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
             // From here on one deadline: bytes that come one at a time don't move it.
             let until = *deadline.get_or_insert_with(|| time::now() + options.header_timeout);
             let room = self.input.room(options.max_header)?;
-            match self.wire.read(room, until).await? {
+            // Nothing is begun any more when the appliance is to end.
+            let read = {
+                let mut read = pin!(self.wire.read(room, until));
+                poll_fn(|cx| match read.as_mut().poll(cx) {
+                    Poll::Pending if is_empty && shutdown::is_asked() => Poll::Ready(Ok(None)),
+                    read => read,
+                })
+                .await
+            };
+            match read? {
                 Some(0) | None if is_empty => return Err(Stop::Idle),
                 Some(0) => return Err(Refusal::bad("a head that ends in the middle").into()),
                 None => return Err(too_late("a head that takes too long")),
@@ -161,7 +171,9 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
                 0 => Some(read.await),
                 _ => place.until_sent_away(read).await,
             };
-            let Some(came) = came else { return Err(Stop::SentAway) };
+            let Some(came) = came else {
+                return Err(if shutdown::is_asked() { Stop::Idle } else { Stop::SentAway });
+            };
             match came? {
                 Some(0) => return Err(Stop::Idle),
                 Some(length) => {
@@ -195,6 +207,7 @@ impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
             return Err(Refusal::new(Status::CONTENT_TOO_LARGE, "a body above `max-body`").into());
         }
         let mut about = About::of(&head);
+        about.keep_alive &= !shutdown::is_asked();
         let mut content = Vec::new();
         let sink = match action {
             Action::Handler(_) if S::Routes::ANY => {

@@ -1,5 +1,5 @@
 //! Connections on which nothing happens between two requests: the first to go when it gets
-//! crowded.
+//! crowded, and when the appliance is to end.
 //!
 //! A client that went away without a word (its last segment was lost, its machine is off)
 //! leaves a connection behind that looks like one kept alive. It must not keep others out.
@@ -10,6 +10,7 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
+use unik::shutdown;
 use unik::time::{Duration, Instant};
 
 /// Those of one instance, the one that has waited longest first.
@@ -56,7 +57,8 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Waits in it for `event`. `None`: its holder was sent away. What came counts, even if it
+    /// Waits in it for `event`. `None`: its holder was sent away, since another needs the place or
+    /// the appliance is to end. What came counts, even if it
     /// came too late by a hair.
     pub(crate) async fn until_sent_away<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
         let mut event = pin!(event);
@@ -69,6 +71,9 @@ impl Place<'_> {
 
     /// Ready when its holder is sent away.
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if shutdown::is_asked() {
+            return Poll::Ready(());
+        }
         let Some(number) = self.number else {
             let number = self.dozing.last.get() + 1;
             self.dozing.last.set(number);

@@ -182,7 +182,13 @@ impl<F: Frames, E: Entropy> UdpSocket for Socket<F, E> {
             if unik::executor::poll_budget(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.shared.borrow_mut().udp.poll_receive(self.port, buffer, cx)
+            let mut stack = self.shared.borrow_mut();
+            let received = stack.udp.poll_receive(self.port, buffer, cx);
+            if received.is_pending() && stack.is_declared(Protocol::Udp, self.port) {
+                // It is a service's, and nobody may ever come: that holds nothing up.
+                let _ = unik::shutdown::release();
+            }
+            received
         })
         .await
     }

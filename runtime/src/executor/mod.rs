@@ -38,6 +38,7 @@ pub(crate) use local::{try_with, with};
 pub use watch::{Watch, Watching};
 
 use crate::platform::{self, Ending};
+use crate::shutdown::Shutdown;
 use crate::start::{self, StartError};
 use crate::time::Timers;
 use ready::{Header, ReadyQueue};
@@ -124,6 +125,31 @@ pub(crate) fn run_background() {
     with(|executor| executor.run_background(2));
 }
 
+/// Wakes every task: something changed that each may look at.
+pub(crate) fn wake_all() {
+    with(|executor| executor.tasks.borrow().wake_all());
+}
+
+/// From now on the appliance may end without the task that is running.
+pub(crate) fn release_current() {
+    with(|executor| executor.tasks.borrow_mut().release(executor.slot.get()));
+}
+
+/// Ends all tasks but those in the background; tells the name of each.
+pub(crate) fn drop_foreground(tell: &mut impl FnMut(&'static str)) {
+    with(|executor| {
+        let mut slot = 0;
+        loop {
+            // Outside of the borrow: a task that is dropped may wake or spawn others.
+            let task = executor.tasks.borrow_mut().take_foreground(&mut slot);
+            match task {
+                Some(task) => tell(task.name),
+                None => return,
+            }
+        }
+    });
+}
+
 /// How many tasks there are.
 #[cfg(not(unik_machine))]
 pub(crate) fn task_count() -> usize {
@@ -197,9 +223,12 @@ pub(crate) struct Executor {
     tasks: RefCell<Tasks>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) addresses: start::Addresses,
+    pub(crate) shutdown: Shutdown,
     watches: RefCell<Watches>,
     ending: Cell<Option<Ending>>,
     current: Cell<Option<&'static str>>,
+    /// Of the task that is running, or that ran last.
+    slot: Cell<u32>,
     budget: Cell<u32>,
     running: Cell<bool>,
 }
@@ -217,9 +246,11 @@ impl Executor {
             tasks: RefCell::new(Tasks::new()),
             timers: RefCell::new(Timers::new()),
             addresses: start::Addresses::new(),
+            shutdown: Shutdown::new(),
             watches: RefCell::new(Watches::new()),
             ending: Cell::new(None),
             current: Cell::new(None),
+            slot: Cell::new(MAIN),
             budget: Cell::new(BUDGET),
             running: Cell::new(false),
         }
@@ -253,6 +284,7 @@ impl Executor {
                     header.begin_poll();
                     self.budget.set(BUDGET);
                     self.current.set(Some(WIRING));
+                    self.slot.set(MAIN);
                     main_done = main.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
                     self.current.set(None);
                 }
@@ -264,6 +296,10 @@ impl Executor {
             }
             let over = main_done && (until == Until::Main || self.tasks.borrow().foreground() == 0);
             if over || self.ending.get().is_some() {
+                if until == Until::NoForegroundTask && self.ending.get().is_none_or(|it| it == Ending::Done) {
+                    // What was sent last, and the resets of what was cut off, leave with it.
+                    self.run_background(2);
+                }
                 header.retire();
                 return;
             }
@@ -315,7 +351,7 @@ impl Executor {
     /// Polls every background task that is ready, up to `turns` times; the others stay ready,
     /// in their order.
     fn run_background(&self, turns: usize) {
-        let (current, budget) = (self.current.get(), self.budget.get());
+        let (current, slot, budget) = (self.current.get(), self.slot.get(), self.budget.get());
         for _ in 0..turns {
             for header in self.queue.take() {
                 if self.tasks.borrow_mut().find(&header).is_some_and(|task| task.background) {
@@ -327,6 +363,7 @@ impl Executor {
             }
         }
         self.current.set(current);
+        self.slot.set(slot);
         self.budget.set(budget);
     }
 
@@ -338,6 +375,7 @@ impl Executor {
         header.begin_poll();
         self.budget.set(BUDGET);
         self.current.set(Some(name));
+        self.slot.set(header.slot());
         let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         if done {
             // Outside of the borrow: what the task held may wake others when dropped.
@@ -373,6 +411,7 @@ impl Drop for Run<'_> {
         drop(self.0.queue.take());
         self.0.watches.borrow_mut().clear();
         self.0.addresses.clear();
+        self.0.shutdown.clear();
         self.0.current.set(None);
         self.0.running.set(false);
     }

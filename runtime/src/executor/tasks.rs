@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
@@ -54,6 +55,36 @@ impl Tasks {
     #[cfg(not(unik_machine))]
     pub(super) fn count(&self) -> usize {
         self.slots.iter().filter(|slot| matches!(slot, Slot::Taken(_))).count()
+    }
+
+    /// Wakes each.
+    pub(super) fn wake_all(&self) {
+        for slot in &self.slots {
+            if let Slot::Taken(task) = slot {
+                task.header.wake_by_ref();
+            }
+        }
+    }
+
+    /// The appliance may end without the task in `slot`, if there is one.
+    pub(super) fn release(&mut self, slot: u32) {
+        if let Some(Slot::Taken(task)) = self.slots.get_mut(slot as usize)
+            && !mem::replace(&mut task.background, true)
+        {
+            self.foreground -= 1;
+        }
+    }
+
+    /// Takes out the next task from `slot` on that isn't in the background.
+    pub(super) fn take_foreground(&mut self, slot: &mut u32) -> Option<Task> {
+        while let Some(at) = self.slots.get(*slot as usize) {
+            let is_foreground = matches!(at, Slot::Taken(task) if !task.background);
+            *slot += 1;
+            if is_foreground {
+                return self.free_slot(*slot - 1);
+            }
+        }
+        None
     }
 
     /// Adds a task; returns its header, which the caller wakes.

@@ -19,6 +19,7 @@ pub mod qemu;
 pub mod supervise;
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use crate::publish::Listening;
 
@@ -35,6 +36,8 @@ pub struct Needs {
     pub networks: Vec<Network>,
     /// The ports that services listen on.
     pub listens: Vec<Listening>,
+    /// How long it may take to end in order, if it does so when asked.
+    pub drain: Option<Duration>,
 }
 
 /// A device that an image needs.

@@ -1,5 +1,7 @@
 //! What an image needs, as its device manifest says it.
 
+use std::time::Duration;
+
 use unik_codegen::image::Report;
 use unik_codegen::note::DeviceManifest;
 use unik_dsl::SourceMap;
@@ -63,5 +65,6 @@ fn of(manifest: &DeviceManifest, place: impl Fn(&str) -> Option<String>) -> Need
         devices: devices.collect(),
         networks: networks.collect(),
         listens: listens.collect(),
+        drain: manifest.drain.map(|time| Duration::from_millis(time.into())),
     }
 }

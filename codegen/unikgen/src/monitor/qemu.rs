@@ -284,6 +284,7 @@ mod tests {
                 address: Some((Ipv4Addr::new(10, 0, 2, 15), 24, Some(Ipv4Addr::new(10, 0, 2, 2)))),
             }],
             listens: vec![listening()],
+            drain: None,
         }
     }
 

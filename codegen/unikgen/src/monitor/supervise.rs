@@ -6,9 +6,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::leash::on_leash;
 use crate::console::{Console, Event, Symbols};
-use crate::ui::{Ui, stderr};
+use crate::ui::{Ui, seconds, stderr};
 use crate::{exit, stop};
 
 /// How long a console line may stay unfinished before it is shown as it is.
@@ -21,6 +23,22 @@ const STUCK: &[u8] = b"KVM internal error";
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// After its end, what a child wrote is waited for that long: a grandchild may hold the pipe.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long an end may take beyond what the appliance has for it.
+const END: Duration = Duration::from_secs(2);
+/// An end that takes longer is spoken of.
+const SHORT: Duration = Duration::from_millis(500);
+/// What tells an appliance on a serial port to end in order: EOT. The runtime's `machine::END`.
+const EOT: u8 = 4;
+
+/// How an appliance is asked to end in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// By SIGTERM.
+    Signal,
+    /// By a byte on its console.
+    Byte,
+}
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +65,9 @@ pub struct Watch<'a> {
     pub symbols: Box<dyn Symbols>,
     /// Prints what there is to say when the services answer; gets the guest's own addresses.
     pub on_ready: &'a dyn Fn(&[String], Duration),
+    /// How it is asked to end in order once it is ready, and how long that may take; if not, it is
+    /// ended at once.
+    pub end: Option<(Ask, Duration)>,
     /// How long it may take to be ready, if there is a limit.
     pub start_timeout: Option<Duration>,
     /// Said when it takes long.
@@ -71,9 +92,11 @@ enum Message {
 /// When it can't be started, or standard output can't be written.
 pub fn run(command: &Command, watch: Watch<'_>, changed: &mut dyn FnMut() -> bool) -> anyhow::Result<End> {
     watch.ui.detail(&format!("{command:?}"));
+    let by_byte = matches!(watch.end, Some((Ask::Byte, _)));
+    stop::allow(watch.end.map_or(Duration::ZERO, |(_, limit)| limit + END));
     // In a process group of its own, so that Ctrl-C reaches us alone and the end is ours to order.
     let child = on_leash(command)
-        .stdin(Stdio::null())
+        .stdin(if by_byte { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -100,8 +123,14 @@ pub fn run(command: &Command, watch: Watch<'_>, changed: &mut dyn FnMut() -> boo
         is_taken: false,
         on_ready: watch.on_ready,
     };
-    let end =
-        attend(&mut child, &receiver, &mut show, watch.ui, watch.start_timeout, watch.slow_hint, changed)?;
+    let end = attend(
+        &mut child,
+        &receiver,
+        &mut show,
+        (watch.ui, watch.slow_hint),
+        (watch.start_timeout, watch.end),
+        changed,
+    )?;
     if !matches!(end, End::Exited(_)) {
         child.end()?;
     }
@@ -114,15 +143,33 @@ fn attend(
     child: &mut Reaped,
     receiver: &Receiver<Message>,
     show: &mut Show<'_>,
-    ui: &Ui,
-    start_timeout: Option<Duration>,
-    slow_hint: &str,
+    (ui, slow_hint): (&Ui, &str),
+    (start_timeout, end): (Option<Duration>, Option<(Ask, Duration)>),
     changed: &mut dyn FnMut() -> bool,
 ) -> anyhow::Result<End> {
     let mut patient = true;
+    // Since when it was asked to end.
+    let mut asked: Option<Instant> = None;
     loop {
         if stop::requested().is_some() {
-            return Ok(End::Interrupted);
+            match (asked, end) {
+                (None, Some((how, _))) if show.ready => {
+                    child.ask(how);
+                    asked = Some(Instant::now());
+                    patient = true;
+                }
+                (Some(since), Some((_, limit))) if since.elapsed() < limit + END => {
+                    if patient && since.elapsed() > SHORT {
+                        patient = false;
+                        let limit = seconds(limit);
+                        ui.say(
+                            "stopping",
+                            &format!("what is under way has {limit}; Ctrl-C again ends at once"),
+                        );
+                    }
+                }
+                _ => return Ok(End::Interrupted),
+            }
         }
         if changed() {
             return Ok(End::Changed);
@@ -134,7 +181,7 @@ fn attend(
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(5)),
         }
         if let Some(status) = child.0.try_wait()? {
-            return Ok(End::Exited(status));
+            return Ok(if asked.is_some() { End::Interrupted } else { End::Exited(status) });
         }
         if show.stuck.is_some_and(|since| since.elapsed() > LAST_WORDS) {
             return Ok(End::Stuck);
@@ -154,6 +201,19 @@ fn attend(
 struct Reaped(Child);
 
 impl Reaped {
+    /// Asks it to end. That it has ended is no news: whoever waits for it sees that.
+    fn ask(&mut self, how: Ask) {
+        match how {
+            Ask::Signal => {
+                let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+                let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+            }
+            Ask::Byte => {
+                let _ = self.0.stdin.as_mut().map(|console| console.write_all(&[EOT]));
+            }
+        }
+    }
+
     fn end(&mut self) -> anyhow::Result<()> {
         // Killing one that has ended already is no error.
         self.0.kill()?;

@@ -1,6 +1,8 @@
 //! What clients that keep to the rules get.
 
 use super::*;
+use alloc::vec;
+use unik::shutdown;
 
 fn get(path: &str, fields: &str) -> String {
     talk(&alloc::format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}Connection: close\r\n\r\n"))
@@ -239,4 +241,38 @@ fn a_connection_takes_little_memory() {
     let size = size_of_val(&task);
     // Beside it: 1 KiB of input, and the output, while a request is being answered.
     assert!(size <= 2048, "{size} bytes");
+}
+
+#[test]
+fn when_it_is_to_end_nothing_is_begun_and_what_was_begun_is_finished() {
+    let (server, mut client) = mock::connection(usize::MAX, usize::MAX);
+    let (all, _) = with(&OPTIONS, server, async move || {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT").await.expect("an open half");
+        let first = client.read_until(b"0123456789").await;
+        shutdown::ask();
+        client.write_all(b"TP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("room");
+        let rest = client.read_to_end().await.expect("an end in order");
+        [first, rest].map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    });
+    assert_eq!((codes(&all[0]), all[0].contains("Connection: ")), (vec![200], false), "{}", all[0]);
+    assert_eq!((codes(&all[1]), all[1].contains("Connection: close")), (vec![200], true), "{}", all[1]);
+}
+
+#[test]
+fn when_it_is_to_end_nobody_is_waited_for() {
+    for request in ["", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let (server, mut client) = mock::connection(usize::MAX, usize::MAX);
+        with(&OPTIONS, server, async move || {
+            client.write_all(request.as_bytes()).await.expect("an open half");
+            if !request.is_empty() {
+                client.read_until(b"0123456789").await;
+            }
+            time::sleep(Duration::from_millis(30)).await;
+            shutdown::ask();
+            let told = time::timeout(Duration::from_secs(5), client.read_to_end()).await;
+            assert_eq!(told.expect("soon").expect("in order"), b"", "{request}");
+            // Our half too, which the server waits for.
+            let _ = client.close().await;
+        });
+    }
 }

@@ -64,6 +64,12 @@ impl<F: Frames, E: Entropy> Listener<F, E> {
             return Poll::Pending;
         }
         let mut stack = self.shared.borrow_mut();
+        if unik::shutdown::release() {
+            // Closes the port.
+            stack.tcp.unlisten(self.port);
+            stack.wake_driver();
+            return Poll::Pending;
+        }
         let tcp = &mut stack.tcp;
         loop {
             let Some(backlog) = tcp.backlog(self.port) else { return Poll::Pending };

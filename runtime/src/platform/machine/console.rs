@@ -8,12 +8,13 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{cpu, ports};
 
-/// First of the serial port's eight ports: takes a byte. Stays open after the seal.
+/// First of the serial port's eight ports: takes a byte, and gives one. Stays open after the seal.
 pub const CONSOLE_PORT: u16 = 0x3f8;
-/// Says whether the port takes one. Stays open after the seal.
+/// Says whether the port takes one, or has one. Stays open after the seal.
 pub const LINE_STATUS: u16 = 0x3fd;
 
 const FIFO_CONTROL: u16 = CONSOLE_PORT + 2;
+const DATA_READY: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
 const FIFO_BYTES: usize = 16;
 
@@ -57,6 +58,14 @@ fn is_ready() -> bool {
         }
         core::hint::spin_loop();
     }
+}
+
+/// The next byte that the monitor sent, if there is one.
+pub fn read() -> Option<u8> {
+    // SAFETY: a serial port reaches no memory.
+    let status = unsafe { ports::in8(LINE_STATUS) };
+    // SAFETY: as above.
+    (status & DATA_READY != 0).then(|| unsafe { ports::in8(CONSOLE_PORT) })
 }
 
 /// Formats to the console without a buffer and without allocating: for crash records.

@@ -44,7 +44,8 @@ mod watchdog;
 mod windows;
 
 use super::{Ending, NoEntropy};
-use crate::{executor, start};
+use crate::time::{Duration, sleep};
+use crate::{executor, shutdown, start};
 
 pub use clock::{BootTimes, boot_times};
 pub use exit::exit;
@@ -88,6 +89,13 @@ impl<T> core::ops::Deref for OneThread<T> {
 
 /// Longest sleep, in nanoseconds: a wake-up that gets lost costs a second, not the appliance.
 const LONGEST_SLEEP: u64 = 1_000_000_000;
+
+/// What the monitor sends on the console for the appliance to end in order: EOT (ASCII 4), which
+/// is Ctrl-D on a terminal.
+const END: u8 = 4;
+/// How often that is looked for: nobody tells ring 3 that a byte came, and a look is an exit of
+/// the machine.
+const LOOK_FOR_END: Duration = Duration::from_millis(250);
 
 unsafe extern "Rust" {
     /// What `unik::entry!` defines: the wiring, then the executor.
@@ -176,6 +184,26 @@ pub fn seal() {
         paging::seal();
         clock::sealed(cpu::tsc().wrapping_sub(before));
     }
+}
+
+/// Lets the monitor ask for the [end](crate::shutdown) by a byte on the console, from now on. For
+/// the generated wiring, of an appliance that has something to end.
+pub fn listen_for_end() {
+    executor::spawn_background("(console)", async {
+        let mut pause = LOOK_FOR_END;
+        loop {
+            sleep(pause).await;
+            if shutdown::is_asked() {
+                return shutdown::cut_off();
+            }
+            while let Some(byte) = console::read() {
+                if byte == END {
+                    shutdown::ask();
+                    pause = shutdown::drain();
+                }
+            }
+        }
+    });
 }
 
 /// Tells the monitor that the services answer, by a line on the console.

@@ -7,9 +7,9 @@
 //! - The boot line is the command line's arguments, joined by spaces. Words that no instance
 //!   knows are refused, before anything starts: [`check_arguments`].
 //! - [`seal`] does nothing: a process has no mappings to protect against its own code.
-//! - SIGINT and SIGTERM end the appliance between two rounds of tasks, with exit code
-//!   130 or 143 (128 and the signal's number, as shells count). A second signal of the
-//!   same kind ends it at once, also when a task never gives way.
+//! - SIGINT and SIGTERM ask for the [end](crate::shutdown) of the appliance. A second signal ends
+//!   it at once, also when a task never gives way, with exit code 130 or 143 (128 and the signal's
+//!   number, as shells count).
 
 mod arguments;
 mod reactor;

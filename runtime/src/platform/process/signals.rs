@@ -10,23 +10,22 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
 use super::reactor::Registration;
-use crate::{executor, logging};
+use crate::{executor, logging, shutdown};
 
-/// Ends the process in order at the first SIGINT or SIGTERM, at once at a second one.
+/// Asks for the [end](shutdown) at the first SIGINT or SIGTERM, and ends at once at a second one.
 pub(super) fn handle() {
+    let seen = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        if let Err(error) = handle_one(signal) {
+        if let Err(error) = handle_one(signal, &seen) {
             logging::print(format_args!("warning: signal {signal} ends the appliance at once: {error}\n"));
         }
     }
 }
 
-fn handle_one(signal: i32) -> io::Result<()> {
-    let exit_code = 128 + signal;
-    let seen = Arc::new(AtomicBool::new(false));
+fn handle_one(signal: i32, seen: &Arc<AtomicBool>) -> io::Result<()> {
     // In this order: the first signal finds the flag unset, and sets it.
-    flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&seen))?;
-    flag::register(signal, seen)?;
+    flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(seen))?;
+    flag::register(signal, Arc::clone(seen))?;
     let (receiver, sender) = UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
     pipe::register(signal, sender)?;
@@ -35,7 +34,7 @@ fn handle_one(signal: i32) -> io::Result<()> {
         let read = |cx: &mut Context<'_>| receiver.poll_read(cx, |mut stream| stream.read(&mut [0]));
         // Whatever it is that was read: only the signal's handler writes.
         let _ = std::future::poll_fn(read).await;
-        std::process::exit(exit_code);
+        shutdown::ask();
     });
     Ok(())
 }

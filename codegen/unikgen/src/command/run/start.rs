@@ -103,20 +103,25 @@ impl Prepared {
             self.say_ready(addresses, after, ui);
         };
         let is_process = self.choice.monitor == Monitor::Process;
-        let watch = Watch {
-            ui,
-            symbols: backend::symbols(&self.image, ui),
-            on_ready: &on_ready,
-            start_timeout: (args.start_timeout > 0 && args.gdb.is_none())
-                .then(|| Duration::from_secs(args.start_timeout)),
-            slow_hint: self.slow_hint(args),
-            error_prefix: if is_process { "" } else { "qemu: " },
-            port_taken: if is_process {
-                "the port is in use"
-            } else {
-                "Could not set up host forwarding rule"
-            },
-        };
+        let watch =
+            Watch {
+                ui,
+                symbols: backend::symbols(&self.image, ui),
+                on_ready: &on_ready,
+                // With gdb it may stand still.
+                end: self.needs.drain.filter(|_| args.gdb.is_none()).map(|limit| {
+                    (if is_process { supervise::Ask::Signal } else { supervise::Ask::Byte }, limit)
+                }),
+                start_timeout: (args.start_timeout > 0 && args.gdb.is_none())
+                    .then(|| Duration::from_secs(args.start_timeout)),
+                slow_hint: self.slow_hint(args),
+                error_prefix: if is_process { "" } else { "qemu: " },
+                port_taken: if is_process {
+                    "the port is in use"
+                } else {
+                    "Could not set up host forwarding rule"
+                },
+            };
         supervise::run(&command, watch, changed)
     }
 

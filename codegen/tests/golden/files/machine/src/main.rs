@@ -90,6 +90,7 @@ mod unik_appliance {
                 )
                 .await?
         };
+        ::unik::platform::machine::listen_for_end();
         ::unik::platform::ready();
         Ok(())
     }
@@ -105,12 +106,12 @@ mod unik_appliance {
     const _: () = {
         #[used]
         #[unsafe(link_section = ".note.unik")]
-        static NOTE: Note<528> = Note {
+        static NOTE: Note<544> = Note {
             name_length: 5,
-            length: 528,
+            length: 542,
             kind: 1,
             name: *b"unik\0\0\0\0",
-            bytes: *b"{\"version\":1,\"appliance\":\"files\",\"memory\":8388608,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"],\"mac\":\"52:54:00:12:34:56\"},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\",\"address\":\"10.0.0.2\",\"prefix\":24,\"gateway\":\"10.0.0.1\"}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"one\",\"component\":\"web\"},{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":8080,\"service\":\"two\",\"component\":\"web\"}]}",
+            bytes: *b"{\"version\":1,\"appliance\":\"files\",\"memory\":8388608,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"],\"mac\":\"52:54:00:12:34:56\"},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\",\"address\":\"10.0.0.2\",\"prefix\":24,\"gateway\":\"10.0.0.1\"}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"one\",\"component\":\"web\"},{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":8080,\"service\":\"two\",\"component\":\"web\"}],\"drain\":10000}\0\0",
         };
     };
     const _: () = {

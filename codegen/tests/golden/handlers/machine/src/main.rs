@@ -62,6 +62,7 @@ mod unik_appliance {
                 )
                 .await?
         };
+        ::unik::platform::machine::listen_for_end();
         ::unik::platform::ready();
         Ok(())
     }
@@ -77,12 +78,12 @@ mod unik_appliance {
     const _: () = {
         #[used]
         #[unsafe(link_section = ".note.unik")]
-        static NOTE: Note<388> = Note {
+        static NOTE: Note<404> = Note {
             name_length: 5,
-            length: 388,
+            length: 402,
             kind: 1,
             name: *b"unik\0\0\0\0",
-            bytes: *b"{\"version\":1,\"appliance\":\"handlers\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\",\"address\":\"10.0.0.2\",\"prefix\":24}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"api\",\"component\":\"web\"}]}",
+            bytes: *b"{\"version\":1,\"appliance\":\"handlers\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\",\"address\":\"10.0.0.2\",\"prefix\":24}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"api\",\"component\":\"web\"}],\"drain\":10000}\0\0",
         };
     };
     const _: () = {

@@ -55,6 +55,7 @@ mod unik_appliance {
                 )
                 .await?
         };
+        ::unik::platform::machine::listen_for_end();
         ::unik::platform::ready();
         Ok(())
     }
@@ -70,12 +71,12 @@ mod unik_appliance {
     const _: () = {
         #[used]
         #[unsafe(link_section = ".note.unik")]
-        static NOTE: Note<356> = Note {
+        static NOTE: Note<368> = Note {
             name_length: 5,
-            length: 353,
+            length: 367,
             kind: 1,
             name: *b"unik\0\0\0\0",
-            bytes: *b"{\"version\":1,\"appliance\":\"least\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\"}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"site\",\"component\":\"web\"}]}\0\0\0",
+            bytes: *b"{\"version\":1,\"appliance\":\"least\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\"}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"site\",\"component\":\"web\"}],\"drain\":10000}\0",
         };
     };
     const _: () = {

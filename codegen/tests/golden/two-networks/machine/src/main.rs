@@ -99,6 +99,7 @@ mod unik_appliance {
                 )
                 .await?
         };
+        ::unik::platform::machine::listen_for_end();
         ::unik::platform::ready();
         Ok(())
     }
@@ -114,12 +115,12 @@ mod unik_appliance {
     const _: () = {
         #[used]
         #[unsafe(link_section = ".note.unik")]
-        static NOTE: Note<584> = Note {
+        static NOTE: Note<596> = Note {
             name_length: 5,
-            length: 582,
+            length: 596,
             kind: 1,
             name: *b"unik\0\0\0\0",
-            bytes: *b"{\"version\":1,\"appliance\":\"two-networks\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"left\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"right\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"type\",\"device\":\"left\",\"address\":\"10.0.0.2\",\"prefix\":24},{\"name\":\"out\",\"device\":\"right\"}],\"listens\":[{\"network\":\"type\",\"device\":\"left\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"here\",\"component\":\"web\"},{\"network\":\"out\",\"device\":\"right\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"there\",\"component\":\"web\"}]}\0\0",
+            bytes: *b"{\"version\":1,\"appliance\":\"two-networks\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"left\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"right\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"type\",\"device\":\"left\",\"address\":\"10.0.0.2\",\"prefix\":24},{\"name\":\"out\",\"device\":\"right\"}],\"listens\":[{\"network\":\"type\",\"device\":\"left\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"here\",\"component\":\"web\"},{\"network\":\"out\",\"device\":\"right\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"there\",\"component\":\"web\"}],\"drain\":10000}",
         };
     };
     const _: () = {
