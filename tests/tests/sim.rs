@@ -36,6 +36,21 @@ fn every_example_with_a_network_holds_on_a_faulty_one() {
 }
 
 #[test]
+fn every_example_ends_in_order_when_it_is_asked_to() {
+    for (name, after) in [("web", "1500ms"), ("echo", "700ms")] {
+        for faults in ["", FAULTS] {
+            let arguments = ["--seeds", "1..8", "--shutdown", after, "--faults", faults];
+            let (code, stdout, stderr) = sim(&example(name), &arguments);
+            assert_eq!(code, Some(0), "{name}: {stdout}{stderr}");
+            let ended = stdout.matches(" ms after it was asked to").count();
+            assert_eq!(ended, 8, "{name}: {stdout}");
+            let (_, again, _) = sim(&example(name), &arguments);
+            assert_eq!(again, stdout, "{name}: the same seeds, the same runs");
+        }
+    }
+}
+
+#[test]
 fn an_appliance_without_a_network_runs_to_its_end() {
     let (code, stdout, stderr) = sim(&example("hello"), &[]);
     assert_eq!((code, stdout.as_str()), (Some(0), "seed 1: ok, 0.000 s\n"), "{stderr}");
@@ -101,6 +116,7 @@ fn nonsense_is_refused() {
         (&["--faults", "los=5%"][..], "`los=5%`: expected loss"),
         (&["--faults", "loss=105%"], "from 0% to 100%"),
         (&["--limit", "5"], "limit=5 can't be read"),
+        (&["--shutdown", "soon"], "shutdown=soon can't be read"),
         (&["--seeds", "5..1"], "the smaller one first"),
         (&["--target", "machine"], "--target is another target"),
     ] {

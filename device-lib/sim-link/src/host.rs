@@ -60,7 +60,7 @@ struct Job {
 enum State {
     Running,
     Done,
-    /// It broke too often, on a link where that is no wonder.
+    /// It broke too often, on a link where that is no wonder, or the appliance was asked to end.
     GaveUp,
     Failed(String),
 }
@@ -74,6 +74,8 @@ pub(crate) struct Rules {
     is_rough: bool,
     /// Nanoseconds without getting further.
     pub patience: u64,
+    /// The appliance was asked to end: connections may.
+    pub is_ending: bool,
 }
 
 /// A share of lost frames, in parts of a million, with which a connection may well break: of
@@ -81,9 +83,9 @@ pub(crate) struct Rules {
 const ROUGH: u32 = 150_000;
 
 impl Rules {
-    pub fn new(faults: &Faults, patience: u64) -> Self {
+    pub fn new(faults: &Faults, patience: u64, is_ending: bool) -> Self {
         let bad = faults.loss.saturating_add(faults.corrupt);
-        Rules { is_strict: faults.is_faultless(), is_rough: bad > ROUGH, patience }
+        Rules { is_strict: faults.is_faultless(), is_rough: bad > ROUGH, patience, is_ending }
     }
 }
 
@@ -229,6 +231,7 @@ impl Host {
                 next_port: &mut self.next_port,
                 opened: &mut self.opened,
                 closing: &mut self.closing,
+                is_ending: rules.is_ending,
                 progress: false,
             };
             let step = client.step(&mut cx);
@@ -248,6 +251,7 @@ impl Host {
                     continue;
                 }
                 Step::Done => State::Done,
+                Step::Broken(_) if rules.is_ending => State::GaveUp,
                 Step::Broken(why) if !rules.is_strict && job.tries + 1 < TRIES => {
                     self.broke.push(format!("{}: {why}", job.task.name()));
                     job.tries += 1;

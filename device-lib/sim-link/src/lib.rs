@@ -20,8 +20,12 @@
 //!   connections broke four times in a row, unless more than 15 % of the frames are lost or damaged;
 //! - a connection, or a task, that is still there 200 s after the last client went.
 //!
+//! With `shutdown=TIME` the appliance is asked to end so long after its services answer: then it has to,
+//! clients may be sent away from then on, and no answer may end in its midst but by a reset, when the time
+//! for it has run out.
+//!
 //! # Arguments
-//! `faults=LOSS…`, `clients=N`, `rounds=N`, `limit=TIME`, `patience=TIME`, `request=PATH`,
+//! `faults=LOSS…`, `clients=N`, `rounds=N`, `limit=TIME`, `patience=TIME`, `shutdown=TIME`, `request=PATH`,
 //! `pcap=FILE`, `network=NAME,LINK,CIDR,GATEWAY`, `listen=NETWORK,PROTOCOL,PORT,SPEAKS,SERVICE`;
 //! `unikgen sim` gives them.
 //!

@@ -18,6 +18,8 @@ pub(crate) struct Scenario {
     /// How long all of it may take, and how long a client waits for something to come, in nanoseconds.
     pub limit: u64,
     pub patience: u64,
+    /// When the appliance is asked to end, in nanoseconds after its services answer.
+    pub shutdown: Option<u64>,
     /// Paths that are asked for over HTTP, to begin with.
     pub paths: Vec<String>,
     pub capture: Option<String>,
@@ -107,6 +109,10 @@ impl Scenario {
             rounds: number("rounds", 2)?,
             limit: duration("limit", 3_600_000_000_000)?,
             patience: duration("patience", 300_000_000_000)?,
+            shutdown: match last("shutdown") {
+                Some(value) => Some(time(&value).ok_or_else(|| wrong("shutdown", &value))?),
+                None => None,
+            },
             paths: if paths.is_empty() { vec!["/".into()] } else { paths },
             capture: last("pcap"),
             networks,
@@ -198,6 +204,7 @@ mod tests {
             ("listen", "lan,tcp,80,http,site"),
             ("clients", "x"),
             ("limit", "5"),
+            ("shutdown", "soon"),
             ("faults", "loss"),
             ("network", "lan"),
         ] {

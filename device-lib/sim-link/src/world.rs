@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use unik::platform::Ending;
 use unik::platform::sim::{self, End as RunEnd, Random, Report, World};
+use unik::shutdown;
 
 use crate::clients::{Pages, Task};
 use crate::dhcp::Server;
@@ -26,6 +27,8 @@ const ROUND: u64 = 2 * SECOND;
 /// All connections end within this time: the longest is one whose peer went without a word, and
 /// that is only asked for a sign of life after 60 s, or waits so long for its other half to close.
 const QUIET: u64 = 200 * SECOND;
+/// An appliance that is asked to ends within this time: more than it can ask for.
+const END: u64 = 2 * 3600 * SECOND;
 /// Questions for old connections, and their answers.
 const APART: u64 = 1_000_000;
 const ANSWERS: u64 = 10 * SECOND;
@@ -96,6 +99,9 @@ struct Links {
     trace: Trace,
     phase: Phase,
     until: u64,
+    /// When the appliance is asked to end, and whether it was.
+    shutdown: Option<u64>,
+    asked: Option<u64>,
     /// Tasks when the services began to wait for clients.
     tasks: usize,
     /// What went wrong between clients and appliance.
@@ -111,6 +117,8 @@ impl Links {
             trace: Trace::new(),
             phase: Phase::Start,
             until: START,
+            shutdown: None,
+            asked: None,
             tasks: 0,
             failures: Vec::new(),
         }
@@ -135,17 +143,19 @@ impl Links {
     }
 
     fn rules(&self) -> Rules {
-        Rules::new(&self.scenario.faults, self.scenario.patience)
+        Rules::new(&self.scenario.faults, self.scenario.patience, self.asked.is_some())
     }
 
     fn next_event(&self) -> u64 {
-        self.segments.iter().map(Segment::next_event).min().unwrap_or(u64::MAX).min(self.until)
+        let next = self.segments.iter().map(Segment::next_event).min().unwrap_or(u64::MAX).min(self.until);
+        self.shutdown.map_or(next, |at| next.min(at))
     }
 
     fn ready(&mut self, now: u64, tasks: usize) {
         self.tasks = tasks;
         self.phase = Phase::Clients;
         self.until = now.saturating_add(self.scenario.limit);
+        self.shutdown = self.scenario.shutdown.map(|after| now.saturating_add(after));
         for segment in &mut self.segments {
             let name = segment.name;
             for network in self.scenario.networks.iter().filter(|network| network.link == name) {
@@ -157,6 +167,12 @@ impl Links {
 
     /// Does what is due; whether the run is over.
     fn run(&mut self, now: u64) -> bool {
+        if self.shutdown.is_some_and(|at| at <= now) {
+            self.shutdown = None;
+            self.asked = Some(now);
+            self.until = now.saturating_add(END);
+            shutdown::ask();
+        }
         let rules = self.rules();
         for segment in &mut self.segments {
             segment.run(now, rules, &mut self.trace);
@@ -179,6 +195,12 @@ impl Links {
             Phase::Start if is_late => {
                 self.fail(format!("the services didn't answer after {} s", START / SECOND));
             }
+            Phase::Clients if self.asked.is_some() && is_late => {
+                self.fail("it doesn't end, though it was asked to".into());
+            }
+            Phase::Clients if self.asked.is_some() => {}
+            // Whoever is through before that waits for it.
+            Phase::Clients if self.shutdown.is_some() && !is_late => {}
             Phase::Clients if hosts().all(|host| host.unfinished().next().is_none()) => {
                 self.phase = Phase::Quiet;
                 self.until = now + QUIET;
@@ -265,10 +287,11 @@ impl Links {
         left.sum()
     }
 
-    fn report(&mut self, _now: u64, end: &RunEnd) -> Report {
+    fn report(&mut self, now: u64, end: &RunEnd) -> Report {
         let mut failures = std::mem::take(&mut self.failures);
         match end {
             RunEnd::Over => {}
+            RunEnd::Ended(Ending::Done) if self.asked.is_some() => {}
             RunEnd::Ended(Ending::Panic) => failures.push("the appliance panicked".into()),
             RunEnd::Ended(ending) => {
                 failures.push(format!("the appliance ended before its clients had: {ending:?}"));
@@ -298,6 +321,9 @@ impl Links {
             ("corrupted", counts.corrupted.to_string()),
             ("overflow", counts.overflow.to_string()),
         ];
+        if let Some(asked) = self.asked {
+            facts.push(("ended-after", format!("{} ms", now.saturating_sub(asked) / 1_000_000)));
+        }
         let broke: Vec<&str> = hosts().flat_map(|host| &host.broke).take(SHOWN).map(String::as_str).collect();
         if !broke.is_empty() {
             facts.push(("broke", broke.join("; ")));

@@ -37,6 +37,9 @@ pub struct Sim {
     /// Virtual time after which all clients must be through
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub limit: String,
+    /// Ask the appliance to end, in order, so long after its services answer, in virtual time
+    #[arg(long, value_name = "TIME")]
+    pub shutdown: Option<String>,
     /// Real time after which a run that doesn't end is ended, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub timeout: u64,

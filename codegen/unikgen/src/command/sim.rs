@@ -49,6 +49,7 @@ pub fn run(args: &Sim, ui: &Ui) -> Outcome {
         format!("limit={}", args.limit),
         format!("faults={}", args.faults),
     ]);
+    common.extend(args.shutdown.iter().map(|time| format!("shutdown={time}")));
     common.extend(args.request.iter().map(|path| format!("request={path}")));
     common.extend(args.pcap.iter().map(|path| format!("pcap={}", path.display())));
     let (from, to) = args.seeds.unwrap_or((args.seed, args.seed));
@@ -110,6 +111,7 @@ fn repeat(args: &Sim, file: &Path, seed: u64) -> String {
             add(flag, &value);
         }
     }
+    args.shutdown.iter().for_each(|time| add("--shutdown", time));
     args.request.iter().for_each(|path| add("--request", path));
     text
 }
@@ -256,6 +258,9 @@ impl Report {
             if !matches!(self.fact(name), "" | "0") {
                 let _ = write!(text, ", {} {words}", self.fact(name));
             }
+        }
+        if !self.fact("ended-after").is_empty() {
+            let _ = write!(text, ", ended {} after it was asked to", self.fact("ended-after"));
         }
         if !self.fact("sent").is_empty() {
             let _ = write!(text, ", {} frames out, {} in", self.fact("sent"), self.fact("received"));

@@ -49,6 +49,8 @@ impl Echo {
                     self.returned += count;
                 }
                 Read::End if self.is_closed && self.returned == self.data.len() => return Ok(Step::Done),
+                // All that was read came back: it ended in order.
+                Read::End if cx.is_ending => return Err(Step::Broken("it was asked to end".into())),
                 Read::End => {
                     return Err(Step::Wrong(format!(
                         "it closed the connection after {} of {} bytes",

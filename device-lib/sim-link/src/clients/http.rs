@@ -172,6 +172,9 @@ impl Http {
         }
         if is_end {
             let (answered, all) = (self.answered, self.requests.len());
+            if cx.is_ending && !self.buffer.is_empty() {
+                return Err(Step::Wrong("it ended in the middle of an answer".into()));
+            }
             return Err(Step::Broken(format!("it closed the connection after {answered} of {all} answers")));
         }
         if !self.is_written {

@@ -31,6 +31,8 @@ pub(crate) struct Cx<'a> {
     pub opened: &'a mut Vec<(u16, u16)>,
     /// Sockets that nobody uses any more, once they are closed.
     pub closing: &'a mut Vec<SocketHandle>,
+    /// The appliance was asked to end.
+    pub is_ending: bool,
     /// Set by a client that got further.
     pub progress: bool,
 }
