@@ -110,7 +110,7 @@ impl Flow {
         let socket = self.sockets.get::<tcp::Socket<'static>>(self.handle);
         match socket.state() {
             State::Closed => socket.remote_endpoint().is_none(),
-            State::TimeWait => true,
+            State::TimeWait => self.sent.is_none_or(|sent| sent.acknowledgement == self.expected()),
             _ => false,
         }
     }
