@@ -13,7 +13,9 @@
 //!   load is what its clients make it), looking is kept only as long as it takes less of the
 //!   processor than the wake-ups would.
 //! - **A processor that others want is left to them**: time that passes in one step during a look
-//!   was the host's, who gave it to somebody else. Where that is most of the time, it sleeps.
+//!   was the host's, who gave it to somebody else. Where that is a good part of all time, it sleeps.
+//!   Of all time, and not of that spent looking: who has much to do looks little, and is
+//!   interrupted there as everywhere, by its own clients too.
 //!
 //! Pure: it is told the time.
 
@@ -32,6 +34,8 @@ const PATIENCE: u32 = 2;
 const MOST_PATIENCE: u32 = 64;
 /// By which part one way must get more done to count as better.
 const MARGIN: u64 = 20;
+/// Which part of the time must have been taken away from looks for others to want the processor.
+const STOLEN: u64 = 4;
 /// Sleeps by which the cost of a wake-up is told.
 const SAMPLES: usize = 3;
 
@@ -80,15 +84,18 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Tried {
     rate: u64,
+    /// Nanoseconds.
+    took: u64,
     looked: u64,
     stolen: u64,
     found: u32,
 }
 
 impl Tried {
-    /// Whether others wanted the processor for most of the time that was spent looking.
+    /// Whether others wanted the processor while it was spent looking: half of the time would be
+    /// theirs then, if they got their part at all.
     const fn is_unwelcome(&self) -> bool {
-        self.stolen > self.looked / 2
+        self.stolen > self.took / STOLEN
     }
 }
 
@@ -183,12 +190,15 @@ impl Policy {
     fn end_epoch(&mut self, now: u64) {
         let epoch = mem::replace(&mut self.epoch, Epoch { began: now, ..Epoch::default() });
         // What got done in 2²⁰ ns, about a millisecond.
-        let rate = epoch.work.saturating_mul(1 << 10) / (now.saturating_sub(epoch.began) >> 10).max(1);
-        let this = Tried { rate, looked: epoch.looked, stolen: epoch.stolen, found: epoch.found };
+        let took = now.saturating_sub(epoch.began);
+        let rate = epoch.work.saturating_mul(1 << 10) / (took >> 10).max(1);
+        let this = Tried { rate, took, looked: epoch.looked, stolen: epoch.stolen, found: epoch.found };
         match self.phase {
             Phase::Settled(_) if this.is_unwelcome() => {
                 self.way = Way::Sleep;
                 self.decided_at = rate;
+                // One epoch may be mistaken.
+                self.patience = PATIENCE;
                 self.phase = Phase::Settled(self.patience);
             }
             Phase::Settled(left) if left > 0 && !self.has_changed(rate) => {
@@ -325,6 +335,27 @@ mod tests {
         assert!(load.run(SECOND, |_| 30 * US, 0) < 15);
         load.step = 1;
         assert!(load.run(2 * SECOND, |_| 30 * US, 0) > 40, "until they no longer want it");
+    }
+
+    #[test]
+    fn who_is_busy_may_be_interrupted_while_looking() {
+        let mut policy = Load::new().policy;
+        let (mut now, mut rests, mut looks) = (0, 0, 0);
+        while now < SECOND {
+            // Work for 200 µs, a look of 5 µs; from one of 16 the host takes half a millisecond.
+            now += 200 * US;
+            rests += 1;
+            let took = if rests % 16 == 0 { 500 * US } else { 5 * US };
+            if policy.begin_rest(1000, now) {
+                policy.look_until(now);
+                now += took;
+                policy.looked(took, took - 4 * US, true, now);
+                looks += 1;
+            } else {
+                now += took + WAKE_UP;
+            }
+        }
+        assert!(looks * 10 > rests * 9, "{looks} of {rests}");
     }
 
     #[test]
