@@ -48,6 +48,13 @@ pub fn qemu(accel: &str, kind: &str, boot_line: &str) -> Command {
 /// memory size yet: 128 MiB.
 #[must_use]
 pub fn qemu_with(image: &Path, accel: &str, kind: &str, boot_line: &str) -> Command {
+    // The guest never hangs: a status of 124 is a failure.
+    qemu_bounded(image, accel, kind, boot_line, 60)
+}
+
+/// As [`qemu_with`], for so many seconds at most.
+#[must_use]
+pub fn qemu_bounded(image: &Path, accel: &str, kind: &str, boot_line: &str, seconds: u32) -> Command {
     let machine: &[&str] = match kind {
         "microvm" => &["-M", "microvm,rtc=off,pic=off,pit=off,acpi=off"],
         "microvm-pcie" => &["-M", "microvm,pcie=on,rtc=off,pic=off,pit=off", "-bios", "qboot.rom"],
@@ -55,8 +62,7 @@ pub fn qemu_with(image: &Path, accel: &str, kind: &str, boot_line: &str) -> Comm
     };
     let cpu = if accel == "kvm" { "max,-arch-capabilities" } else { "max" };
     let mut command = Command::new("timeout");
-    // The guest never hangs: a status of 124 is a failure.
-    command.args(["60", "qemu-system-x86_64", "-accel", accel, "-cpu", cpu]).args(machine);
+    command.args([seconds.to_string().as_str(), "qemu-system-x86_64", "-accel", accel, "-cpu", cpu]).args(machine);
     command.args(["-global", "virtio-mmio.force-legacy=false", "-nodefaults", "-no-user-config"]);
     command.args(["-nographic", "-serial", "stdio", "-no-reboot"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);

@@ -5,14 +5,21 @@
 //!
 //! Nothing is skipped silently: where a machine kind can't run here, the test prints which
 //! and why.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod cable;
 pub mod client;
+pub mod flood;
 pub mod guest;
+pub mod hub;
 pub mod machine;
 pub mod namespace;
+pub mod peer;
 pub mod project;
+pub mod recorder;
+pub mod rig;
 pub mod running;
+pub mod tap;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

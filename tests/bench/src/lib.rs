@@ -31,4 +31,3 @@ pub mod server;
 pub mod sides;
 pub mod statistics;
 pub mod suite;
-mod tap;

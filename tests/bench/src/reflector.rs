@@ -16,7 +16,7 @@ const IPV4: [u8; 2] = [0x08, 0x00];
 /// # Errors
 /// When the device can't be opened, or breaks.
 pub fn serve(name: &str) -> io::Result<()> {
-    let mut tap = crate::tap::open(name)?;
+    let mut tap = unik_tests::tap::open(name)?;
     println!("ready");
     let mut frame = [0; 65_536];
     loop {

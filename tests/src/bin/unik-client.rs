@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use unik_tests::client::{Abort, abort, connect, exchange, get};
+use unik_tests::flood::{self, Said};
 
 const USAGE: &str =
     "usage: unik-client sequence ADDRESS COUNT | parallel ADDRESS COUNT | abort ADDRESS ROUNDS
        | garbage ADDRESS ROUNDS | slow ADDRESS | knock ADDRESS SECONDS | udp-echo ADDRESS COUNT
-       | tcp-echo ADDRESS BYTES | router PREFIX SECONDS | greet ADDRESS COUNT";
+       | tcp-echo ADDRESS BYTES | router PREFIX SECONDS | many ADDRESS COUNT | pings ADDRESS COUNT
+       | rounds ADDRESS ROUNDS | udp-retry ADDRESS COUNT | greet ADDRESS COUNT
+       | tap SOCKET NAME";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +23,9 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if what == "tap" {
+        return said(what, tap(to, rest));
+    }
     let Ok(to) = to.parse::<SocketAddr>() else {
         eprintln!("`{to}` is no ADDRESS:PORT");
         return ExitCode::from(2);
@@ -36,8 +42,16 @@ fn main() -> ExitCode {
         "tcp-echo" => tcp_echo(to, count),
         "router" => router(to, count),
         "greet" => greet(to, count),
+        "udp-retry" => udp_retry(to, count),
+        "many" => many(to, count),
+        "pings" => flood::pings(to, count as u64),
+        "rounds" => flood::rounds(to, count),
         _ => Err(USAGE.into()),
     };
+    said(what, result)
+}
+
+fn said(what: &str, result: Said) -> ExitCode {
     match result {
         Ok(said) => {
             println!("{said}");
@@ -83,7 +97,12 @@ fn router(prefix: SocketAddr, seconds: usize) -> Said {
     Ok(String::new())
 }
 
-type Said = Result<String, Box<dyn std::error::Error>>;
+/// Joins a [`cable`](unik_tests::cable) to a TAP device.
+fn tap(socket: &str, rest: &[String]) -> Said {
+    let [name, ..] = rest else { return Err(USAGE.into()) };
+    unik_tests::cable::join_tap(std::os::unix::net::UnixStream::connect(socket)?, name)?;
+    Ok(String::new())
+}
 
 /// One connection after the other; the last must work as the first.
 fn sequence(to: SocketAddr, count: usize) -> Said {
@@ -111,6 +130,28 @@ fn parallel(to: SocketAddr, count: usize) -> Said {
     for (number, stream) in open.iter_mut().enumerate() {
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).map_err(|error| format!("answer {number}: {error}"))?;
+        if &answer != b"HTTP/1.1 200" {
+            return Err(format!("{number} was answered `{}`", String::from_utf8_lossy(&answer)).into());
+        }
+    }
+    Ok(format!("{count} connections at once, each answered"))
+}
+
+/// All open at once, idle; then each asks, one after the other. They stay to the end.
+fn many(to: SocketAddr, count: usize) -> Said {
+    let mut open = Vec::with_capacity(count);
+    for number in 0..count {
+        let stream = connect(to).map_err(|error| format!("connection {number}: {error}"))?;
+        open.push(stream);
+    }
+    for (number, stream) in open.iter_mut().enumerate() {
+        let mut ask = || -> std::io::Result<[u8; 12]> {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")?;
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = ask().map_err(|error| format!("connection {number} of {count}: {error}"))?;
         if &answer != b"HTTP/1.1 200" {
             return Err(format!("{number} was answered `{}`", String::from_utf8_lossy(&answer)).into());
         }
@@ -224,6 +265,44 @@ fn udp_echo(to: SocketAddr, count: usize) -> Said {
         }
     }
     Ok(format!("{count} datagrams came back"))
+}
+
+/// As `dig` does over a path that may lose a question or its answer: each has a number, and is asked
+/// again; old answers are passed over.
+fn udp_retry(to: SocketAddr, count: usize) -> Said {
+    const TRIES: usize = 20;
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+    socket.connect(to)?;
+    let (mut buffer, mut again) = ([0; 2048], 0);
+    for number in 0..count {
+        let mut data = (number as u32).to_be_bytes().to_vec();
+        data.extend((0..number * 13 % 1400).map(|at| (at ^ number) as u8));
+        let mut answered = false;
+        for attempt in 0..TRIES {
+            again += usize::from(attempt > 0);
+            socket.send(&data)?;
+            while let Ok(length) = socket.recv(&mut buffer) {
+                if buffer[..length] == data[..] {
+                    answered = true;
+                    break;
+                }
+                let of_before = buffer[..length].first_chunk().is_some_and(|first| {
+                    (u32::from_be_bytes(*first) as usize) < number
+                });
+                if !of_before {
+                    return Err(format!("datagram {number} came back changed").into());
+                }
+            }
+            if answered {
+                break;
+            }
+        }
+        if !answered {
+            return Err(format!("datagram {number}: no answer to {TRIES} of them").into());
+        }
+    }
+    Ok(format!("{count} datagrams came back, {again} were sent again"))
 }
 
 fn tcp_echo(to: SocketAddr, bytes: usize) -> Said {

@@ -1,0 +1,84 @@
+//! A path that loses, overtakes, repeats and damages frames, between a real image and real
+//! clients: every byte is right, everything ends in time, and nothing is left over.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use unik_sim_link::Faults;
+use unik_tests::machine::microvms;
+use unik_tests::rig::{LARGE, Rig, large, path_image};
+use unik_tests::scratch;
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_unik-client");
+
+/// As `unikgen sim --faults` has them.
+const PATHS: [(&str, &str); 6] = [
+    ("nothing goes wrong", ""),
+    ("loss", "loss=5%,delay=1ms"),
+    ("reordering", "reorder=10%,delay=1ms"),
+    ("duplication", "duplicate=10%,delay=1ms"),
+    ("corruption", "corrupt=5%,delay=1ms"),
+    ("all of it", "loss=5%,reorder=5%,duplicate=5%,corrupt=3%,delay=1ms..3ms"),
+];
+
+/// So many connections the network of the fixture has at most.
+const CONNECTIONS: &str = "64";
+/// A client that takes longer than that hangs.
+const PATIENCE: &str = "60";
+
+#[test]
+fn every_byte_is_right_through_a_bad_path_and_nothing_is_left_over() {
+    let image = path_image();
+    let folder = scratch();
+    let (upload, back) = (folder.path().join("upload"), folder.path().join("back"));
+    let sent: Vec<u8> = large().into_iter().rev().take(150_000).collect();
+    std::fs::write(&upload, &sent).expect("a file");
+    for machine in microvms() {
+        let rig = Rig::start(&image, machine, 32, 580, CLIENT);
+        for (name, faults) in PATHS {
+            let begin = Instant::now();
+            rig.hub.set_faults(Faults::parse(faults).expect("faults"));
+            let curl = |arguments: &[&str]| {
+                let back = back.display().to_string();
+                let always = ["-sS", "--fail", "--max-time", PATIENCE, "-o", &back];
+                rig.client("curl", &[&always, arguments].concat());
+                std::fs::read(&back).expect("curl has written it")
+            };
+            let download = curl(&["http://10.0.2.15/large.bin"]);
+            assert!(download == large(), "{machine}: {name}: {LARGE} bytes came changed");
+            let data = format!("@{}", upload.display());
+            let came = curl(&["-H", "Expect:", "--data-binary", &data, "http://10.0.2.15/upload"]);
+            assert!(came == sent, "{machine}: {name}: an upload came back changed");
+            rig.client(CLIENT, &["tcp-echo", "10.0.2.15:7", "150000"]);
+            rig.client(CLIENT, &["udp-retry", "10.0.2.15:7", "100"]);
+            println!("{machine}: {name}: every byte right in {:.1} s", begin.elapsed().as_secs_f64());
+        }
+        let counts = rig.hub.counts();
+        for (what, counter) in [
+            ("frames", &counts.frames),
+            ("lost", &counts.lost),
+            ("twice", &counts.twice),
+            ("damaged", &counts.corrupt),
+            ("late", &counts.late),
+        ] {
+            let count = counter.load(Ordering::Relaxed);
+            println!("{machine}: {what}: {count}");
+            assert!(count > 20, "{machine}: the path did no harm");
+        }
+        rig.hub.set_faults(Faults::default());
+        println!("{machine}: {} at once after {:?}", CONNECTIONS, all_free(&rig));
+    }
+}
+
+/// How long it takes until all connections that the network has are free again. Those whose last
+/// segments were lost end by their timers, after a minute at most.
+fn all_free(rig: &Rig) -> Duration {
+    let begin = Instant::now();
+    loop {
+        match rig.try_client(CLIENT, &["parallel", "10.0.2.15:80", CONNECTIONS]) {
+            Ok(_) => return begin.elapsed(),
+            Err(said) => assert!(begin.elapsed() < Duration::from_secs(90), "connections leak: {said}"),
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
