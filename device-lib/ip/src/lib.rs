@@ -45,6 +45,8 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+#[cfg(test)]
+mod corpus;
 mod counters;
 #[cfg(any(feature = "udp", feature = "dhcp"))]
 mod datagram;

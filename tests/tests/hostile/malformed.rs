@@ -221,7 +221,8 @@ fn overlapping_pieces(hub: &Hub) -> Result<(), Wrong> {
 fn cut_off(hub: &Hub) -> Result<(), Wrong> {
     let mut conn = Conn::open(hub, ECHO)?;
     let whole = conn.segment(ACK | PSH, 0, b"evil").frame();
-    for length in 0..whole.len() {
+    // One of no bytes would stop QEMU, not the guest.
+    for length in 1..whole.len() {
         hub.send(whole[..length].to_vec());
     }
     conn.never("an echo or a reset", |segment| !segment.data.is_empty() || segment.has(RST))?;
