@@ -58,6 +58,7 @@ static OPTIONS: Options = Options {
     tcp_memory: 1 << 20,
     udp_buffer: 65536,
     segmentation: false,
+    timestamps: true,
 };
 
 static LISTENS: [Listen; 2] = [

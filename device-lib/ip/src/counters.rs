@@ -30,7 +30,7 @@ pub struct Counters {
     pub cookies_sent: u64,
     /// Connections made of cookies that came back. Not among those that aren't delivered.
     pub cookies_taken: u64,
-    /// Resets of TCP connections that may be forged, and were answered with a question.
+    /// Resets and SYNs of TCP connections that may be forged, and were answered with a question.
     pub challenged: u64,
     /// TCP segments of old, by their timestamps, or without one where they must have it (RFC 7323).
     pub late: u64,

@@ -8,7 +8,7 @@ use unik::interface::StreamError;
 use unik::time::Instant;
 
 use super::engine::{Path, Sent};
-use super::segment::{Key, scale_of};
+use super::segment::{Key, Segment, is_after, scale_of};
 use super::timestamps::{self, Stamps};
 
 /// What a connection costs beside its buffers.
@@ -44,6 +44,10 @@ pub(crate) struct Flow {
     pub deadline: Option<Instant>,
     /// The last segment that was sent.
     pub sent: Option<Sent>,
+    /// The sequence number after all that was written, once something was.
+    written: Option<u32>,
+    /// Its holder has closed it, and what was written isn't all sent yet.
+    pub closing: bool,
     /// The peer's sequence number after all that its holder has read.
     pub read: u32,
     /// What its timestamps are ahead of the clock.
@@ -79,6 +83,8 @@ impl Flow {
             timer: None,
             deadline: None,
             sent: None,
+            written: None,
+            closing: false,
             read: 0,
             stamp_offset: 0,
             stamps: None,
@@ -121,6 +127,41 @@ impl Flow {
         let closed =
             matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
         self.read.wrapping_add(socket.recv_queue() as u32).wrapping_add(u32::from(closed))
+    }
+
+    /// Notes that `length` bytes more were written.
+    pub fn wrote(&mut self, length: usize) {
+        // Before the first of them nothing was sent but the SYN.
+        let before = self.written.or(self.sent.map(|sent| sent.next));
+        self.written = before.map(|before| before.wrapping_add(length as u32));
+    }
+
+    /// Closes our half: behind what was written.
+    ///
+    /// If the peer has closed its own, the FIN has to wait until all is sent: smoltcp 0.14 is in
+    /// LAST-ACK then, where it passes over acknowledgements that only open the window, and what a
+    /// closed window held back would wait for the next probe.
+    pub fn close(&mut self) {
+        self.closing = true;
+        self.close_if_sent();
+    }
+
+    /// Closes our half if that is wanted and may be; whether there is a FIN to be sent now.
+    pub fn close_if_sent(&mut self) -> bool {
+        let is_sent = self.socket().send_queue() == 0 || self.sent.map(|sent| sent.next) == self.written;
+        let may = self.closing && (self.state() != State::CloseWait || is_sent);
+        if may {
+            self.closing = false;
+            self.socket().close();
+        }
+        may
+    }
+
+    /// Whether `segment` has data behind the peer's FIN, where there can't be any.
+    pub fn is_behind_fin(&self, segment: &Segment<'_>) -> bool {
+        let ended = matches!(self.state(), State::CloseWait | State::LastAck | State::Closing);
+        let end = segment.sequence.wrapping_add(segment.length as u32);
+        ended && segment.length > 0 && is_after(end, self.expected().wrapping_sub(1))
     }
 
     /// Whether our FIN was acknowledged or everything is over.

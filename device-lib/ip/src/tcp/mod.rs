@@ -190,8 +190,18 @@ impl Tcp {
         }
         let Some(flow) = self.flows.get(slot) else { return };
         let before = flow.state();
+        let is_open = !matches!(before, State::SynSent | State::SynReceived);
         if segment.rst && before != State::SynSent && segment.sequence != flow.expected() {
             return challenge(lower, flow, packet, now);
+        }
+        // Of a SYN that comes now smoltcp says nothing, and a peer that has begun anew would ask
+        // in vain for as long as the connection stands.
+        if segment.syn && is_open {
+            return challenge(lower, flow, packet, now);
+        }
+        if flow.is_behind_fin(segment) {
+            lower.link.counters.malformed += 1;
+            return;
         }
         if let Some(stamps) = &mut flow.stamps
             && !stamps.accept(segment, flow.sent.map(|sent| sent.acknowledgement))
@@ -411,6 +421,9 @@ impl Tcp {
         for _ in 0..BURST {
             let to = (station, flow.path);
             let Some(polled) = self.engine.send(&mut lower.link, to, &mut flow.sockets, now) else {
+                if flow.close_if_sent() {
+                    continue;
+                }
                 more = false;
                 break;
             };
@@ -437,6 +450,9 @@ impl Tcp {
                 flow.deadline.get_or_insert(now + LINGER);
             }
             State::FinWait1 | State::Closing | State::LastAck => {
+                flow.deadline.get_or_insert(now + LINGER);
+            }
+            _ if flow.closing => {
                 flow.deadline.get_or_insert(now + LINGER);
             }
             // A service may go on reading for as long as the peer sends.
@@ -553,7 +569,7 @@ impl Tcp {
             self.free(slot);
             return;
         }
-        if !is_closing(flow.state()) || flow.socket().can_recv() {
+        if !(is_closing(flow.state()) || flow.closing) || flow.socket().can_recv() {
             flow.socket().abort();
         }
         // How long it may linger is decided at its turn.
@@ -650,8 +666,8 @@ fn late<F: Frames, E: Entropy>(
     }
 }
 
-/// A reset that isn't exactly where it should be may be forged: whoever believes in it is asked
-/// (RFC 5961, section 3.2), once a second at most (section 7). smoltcp does so for the rest.
+/// A reset that isn't exactly where it should be may be forged, and so may a SYN: whoever believes
+/// in it is asked (RFC 5961, sections 3.2 and 4.2), once a second at most (section 7). smoltcp does so for the rest.
 fn challenge<F: Frames, E: Entropy>(
     lower: &mut Lower<F, E>,
     flow: &mut Flow,

@@ -183,6 +183,9 @@ impl<F: Frames, E: Entropy> Stream<F, E> {
         let mut stack = self.shared.borrow_mut();
         let Some(flow) = stack.tcp.flows.get(self.slot) else { return Poll::Ready(Err(StreamError::Closed)) };
         let error = flow.error;
+        if flow.closing {
+            return Poll::Ready(Err(error.unwrap_or(StreamError::Closed)));
+        }
         let socket = flow.socket();
         match socket.send_slice(data) {
             Ok(0) if !data.is_empty() => {
@@ -190,6 +193,7 @@ impl<F: Frames, E: Entropy> Stream<F, E> {
                 Poll::Pending
             }
             Ok(length) => {
+                flow.wrote(length);
                 stack.tcp.mark(self.slot);
                 stack.wake_driver();
                 Poll::Ready(Ok(length))
@@ -241,7 +245,7 @@ impl<F: Frames, E: Entropy> TcpStream for Stream<F, E> {
     async fn close(&mut self) -> Result<(), StreamError> {
         self.with(|tcp, slot| {
             if let Some(flow) = tcp.flows.get(slot) {
-                flow.socket().close();
+                flow.close();
             }
         });
         poll_fn(|cx| self.poll_closed(cx)).await
