@@ -29,6 +29,22 @@ impl Rig {
     /// When it doesn't get ready.
     #[must_use]
     pub fn start(image: &Path, machine: Machine, mebibytes: u32, seconds: u32, client: &str) -> Rig {
+        Rig::start_with(image, machine, mebibytes, seconds, client, |_, _| {})
+    }
+
+    /// As [`start`](Self::start); `prepare` is called when the guest is plugged in, and boots.
+    ///
+    /// # Panics
+    /// When it doesn't get ready.
+    #[must_use]
+    pub fn start_with(
+        image: &Path,
+        machine: Machine,
+        mebibytes: u32,
+        seconds: u32,
+        client: &str,
+        prepare: impl FnOnce(&Hub, &Namespace),
+    ) -> Rig {
         let namespace = Namespace::new();
         let sockets = Sockets::new().expect("sockets can be made");
         let accel = machine.accel.expect("a virtual machine");
@@ -44,6 +60,7 @@ impl Rig {
         command.arg("tap").arg(sockets.host()).arg("tap0");
         let tap = Running::spawn(command);
         let hub = sockets.join(1).expect("both ends come");
+        prepare(&hub, &namespace);
         guest.wait_for("unik: ready", machine.patience());
         Rig { hub, namespace, machine, guest, _tap: tap }
     }

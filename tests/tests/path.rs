@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use unik_sim_link::Faults;
-use unik_tests::machine::microvms;
+use unik_tests::machine::{best, microvms};
 use unik_tests::rig::{LARGE, Rig, large, path_image};
-use unik_tests::scratch;
+use unik_tests::running::Running;
+use unik_tests::{build, root, scratch};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_unik-client");
 
@@ -68,6 +69,36 @@ fn every_byte_is_right_through_a_bad_path_and_nothing_is_left_over() {
         rig.hub.set_faults(Faults::default());
         println!("{machine}: {} at once after {:?}", CONNECTIONS, all_free(&rig));
     }
+}
+
+/// The fixture of IPv6, whose address comes through such a path, too.
+#[test]
+fn neighbours_and_addresses_of_ipv6_come_through_a_bad_path() {
+    let image = build(&root().join("tests/fixtures/six/six.unik"), &[]);
+    let machine = best();
+    let mut router = None;
+    let rig = Rig::start_with(&image, machine, 32, 280, CLIENT, |hub, namespace| {
+        hub.set_faults(Faults::parse("loss=5%,reorder=5%,duplicate=5%,delay=1ms").expect("faults"));
+        namespace.output("ip", &["-6", "address", "add", "fd00:5::1/64", "dev", "tap0", "nodad"]);
+        let mut command = namespace.command(CLIENT);
+        router = Some(Running::spawn({
+            command.args(["router", "[fd00:5::]:0", "280"]);
+            command
+        }));
+    });
+    let printed = rig.printed();
+    let six = printed.split_whitespace().find(|word| word.starts_with("fd00:5::"));
+    let six = six.unwrap_or_else(|| panic!("no address: {printed}"));
+    let (url, echo) = (format!("http://[{six}]/"), format!("[{six}]:7"));
+    for round in 0..5 {
+        let page = rig.client("curl", &["-6", "-sS", "-g", "--fail", "--max-time", PATIENCE, &url]);
+        assert!(page.contains("Found by six."), "{machine}: {page}");
+        rig.client(CLIENT, &["udp-retry", &echo, "20"]);
+        // Some may be lost, but not all.
+        rig.client("ping", &["-6", "-c", "5", "-i", "0.05", "-s", &(round * 300).to_string(), "-W", "2", six]);
+    }
+    rig.client(CLIENT, &["tcp-echo", &echo, "100000"]);
+    println!("{machine}: {six} through loss, reordering and duplication");
 }
 
 /// How long it takes until all connections that the network has are free again. Those whose last

@@ -271,7 +271,7 @@ fn udp_echo(to: SocketAddr, count: usize) -> Said {
 /// again; old answers are passed over.
 fn udp_retry(to: SocketAddr, count: usize) -> Said {
     const TRIES: usize = 20;
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let socket = UdpSocket::bind(if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" })?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     socket.connect(to)?;
     let (mut buffer, mut again) = ([0; 2048], 0);
