@@ -63,6 +63,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As the socket's, and for a length that no frame has.
+    #[allow(clippy::should_implement_trait, reason = "what it gives is borrowed")]
     pub fn next(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
             let rest = &self.buffer[self.rest.clone()];

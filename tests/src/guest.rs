@@ -62,7 +62,9 @@ pub fn qemu_bounded(image: &Path, accel: &str, kind: &str, boot_line: &str, seco
     };
     let cpu = if accel == "kvm" { "max,-arch-capabilities" } else { "max" };
     let mut command = Command::new("timeout");
-    command.args([seconds.to_string().as_str(), "qemu-system-x86_64", "-accel", accel, "-cpu", cpu]).args(machine);
+    command
+        .args([seconds.to_string().as_str(), "qemu-system-x86_64", "-accel", accel, "-cpu", cpu])
+        .args(machine);
     command.args(["-global", "virtio-mmio.force-legacy=false", "-nodefaults", "-no-user-config"]);
     command.args(["-nographic", "-serial", "stdio", "-no-reboot"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);

@@ -50,7 +50,8 @@ impl Rig {
         let accel = machine.accel.expect("a virtual machine");
         let mut command = guest::qemu_bounded(image, accel, machine.kind, "", seconds);
         command.args(["-m", &mebibytes.to_string(), "-netdev"]);
-        command.arg(format!("stream,id=n0,server=off,addr.type=unix,addr.path={}", sockets.guest().display()));
+        command
+            .arg(format!("stream,id=n0,server=off,addr.type=unix,addr.path={}", sockets.guest().display()));
         let (bus, more) =
             if machine.kind == "microvm" { ("device", "") } else { ("pci", ",disable-legacy=on,romfile=") };
         let mac = GUEST_MAC.map(|byte| format!("{byte:02x}")).join(":");

@@ -62,6 +62,17 @@ fn ten_thousand_at_once_are_each_answered() {
     println!("{}: resident memory of QEMU: {} MiB", many.machine, resident(many.running.id()) >> 20);
 }
 
+#[test]
+fn only_the_declared_udp_port_answers() {
+    let many = Many::start(best());
+    let scan = ["-n", "-Pn", "-sU", "-p", "1-64", "--max-retries", "2", "10.0.2.15"];
+    let said = many.namespace.output("nmap", &scan);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let open: Vec<&str> = said.lines().filter(|line| line.contains("udp") && line.contains("open")).collect();
+    assert!(matches!(open[..], [line] if line.starts_with("7/udp")), "{said}");
+    println!("{}: of UDP ports 1 to 64, {}", many.machine, open[0]);
+}
+
 /// The memory that the processes below `id` have touched, in bytes.
 fn resident(id: u32) -> u64 {
     let children = Command::new("pgrep").args(["-P", &id.to_string()]).output().expect("procps is installed");
@@ -71,7 +82,9 @@ fn resident(id: u32) -> u64 {
         .map(resident)
         .sum();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let own = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let own = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     below + own.unwrap_or(0) * 1024
 }
 

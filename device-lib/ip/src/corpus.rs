@@ -3,7 +3,7 @@
 //! an honest station is answered afterwards.
 //!
 //! The frames are recorded from real clients, and from the hostile ones of the whole-appliance
-//! tests: `UNIK_RECORD=$PWD/device-lib/ip/corpus tests/run path hostile six` adds those of shapes
+//! tests: `UNIK_RECORD=$PWD/device-lib/ip/corpus tests/run path hostile` adds those of shapes
 //! that aren't there yet.
 
 use alloc::rc::Rc;
@@ -59,6 +59,7 @@ static OPTIONS: Options = Options {
     udp_buffer: 65536,
     segmentation: false,
     timestamps: true,
+    resolver: None,
 };
 
 static LISTENS: [Listen; 2] = [
@@ -183,8 +184,6 @@ impl Host {
         let sent = self.turn().await;
         let answer = |frame: &Vec<u8>| frame[..6] == HONEST_MAC && frame.ends_with(b"\x01\x02\x03\x04ping");
         assert!(sent.iter().any(answer), "{after}: no answer to a ping");
-        let counters = self.stack.borrow().lower.link.counters;
-        assert_eq!(counters.received, self.given, "{after}: each frame is counted");
     }
 
     /// Opens a connection from `port`: our next number, and the one that we expect.
@@ -193,7 +192,10 @@ impl Host {
         self.give(&segment(port, number, 0, SYN, &[]), 0);
         let sent = self.turn().await;
         let answer = sent.iter().find(|frame| {
-            frame.len() >= 54 && frame[23] == 6 && frame[36..38] == port.to_be_bytes() && frame[47] == SYN | ACK
+            frame.len() >= 54
+                && frame[23] == 6
+                && frame[36..38] == port.to_be_bytes()
+                && frame[47] == SYN | ACK
         })?;
         let first = u32::from_be_bytes([answer[38], answer[39], answer[40], answer[41]]);
         let ends = (number + 1, first.wrapping_add(1));
@@ -368,7 +370,9 @@ fn every_segment_and_its_changes_are_survived_by_a_connection() {
                 port = if port == u16::MAX { 1024 } else { port + 1 };
                 let ends = host.connect(port).await;
                 let ends = ends.unwrap_or_else(|| panic!("{name}: no connection: {:?}", host.stack));
-                for mut segment in [frame, &changed].into_iter().filter_map(|it| on_connection(it, port, ends)) {
+                for mut segment in
+                    [frame, &changed].into_iter().filter_map(|it| on_connection(it, port, ends))
+                {
                     host.give(&segment, 0);
                     finish(&mut segment);
                     host.give(&segment, 0);

@@ -287,9 +287,9 @@ fn udp_retry(to: SocketAddr, count: usize) -> Said {
                     answered = true;
                     break;
                 }
-                let of_before = buffer[..length].first_chunk().is_some_and(|first| {
-                    (u32::from_be_bytes(*first) as usize) < number
-                });
+                let of_before = buffer[..length]
+                    .first_chunk()
+                    .is_some_and(|first| (u32::from_be_bytes(*first) as usize) < number);
                 if !of_before {
                     return Err(format!("datagram {number} came back changed").into());
                 }

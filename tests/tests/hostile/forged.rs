@@ -227,7 +227,9 @@ fn leftovers(hub: &Hub) -> Result<(), Wrong> {
 }
 
 fn unknown(hub: &Hub) -> Result<(), Wrong> {
-    for (flags, data) in [(ACK, &b""[..]), (ACK | PSH, b"data"), (ACK | FIN, b""), (SYN | ACK, b""), (0, b"x")] {
+    for (flags, data) in
+        [(ACK, &b""[..]), (ACK | PSH, b"data"), (ACK | FIN, b""), (SYN | ACK, b""), (0, b"x")]
+    {
         let mut conn = Conn::new(hub, ECHO);
         conn.expected = 4711;
         conn.at(0, flags, data);

@@ -28,8 +28,7 @@ type Case = (&'static str, fn(&Hub) -> Result<(), Wrong>);
 #[test]
 fn hostile_peers_do_no_harm() {
     let image = path_image();
-    let cases: Vec<Case> =
-        [windows::CASES, forged::CASES, closing::CASES, malformed::CASES].concat();
+    let cases: Vec<Case> = [windows::CASES, forged::CASES, closing::CASES, malformed::CASES].concat();
     // For whoever looks into one of them.
     let only = std::env::var("UNIK_ONLY").unwrap_or_default();
     for machine in microvms() {

@@ -186,7 +186,10 @@ fn slow_reader(hub: &Hub) -> Result<(), Wrong> {
     conn.window = 64;
     conn.request()?;
     conn.say(ACK, b"");
-    conn.say(ACK | PSH, b"GET /large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=0-19999\r\nConnection: close\r\n\r\n");
+    conn.say(
+        ACK | PSH,
+        b"GET /large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=0-19999\r\nConnection: close\r\n\r\n",
+    );
     conn.absorb("the whole answer", Duration::from_secs(20), |conn| conn.ended)?;
     match conn.received.ends_with(&large()[..20_000]) {
         true => Ok(()),

@@ -243,7 +243,9 @@ fn there_is_no_data_behind_a_fin() {
         world.socket(handle).close();
         let fin = withheld(&mut world).await;
         assert_eq!((fin.len(), fin[47] & 1), (54, 1));
-        for frame in [onwards(&fin, 0, 0x11, b""), onwards(&fin, 1, 0x18, b"no"), onwards(&fin, 0, 0x18, b"no")] {
+        for frame in
+            [onwards(&fin, 0, 0x11, b""), onwards(&fin, 1, 0x18, b"no"), onwards(&fin, 0, 0x18, b"no")]
+        {
             world.wire.deliver(frame);
         }
         // Old bytes again are no news, but none that can't be.
@@ -263,7 +265,7 @@ fn a_window_that_opens_after_both_closed_is_used_at_once() {
         let mut world = World::new();
         spawn_echo(&world);
         let handle = world.connected(80).await;
-        let data: Vec<u8> = (0..9_000u32).map(|number| (number * 7 >> 3) as u8).collect();
+        let data: Vec<u8> = (0..9_000u32).map(|number| ((number * 7) >> 3) as u8).collect();
         let mut sent = 0;
         world
             .until("all was taken", |world| {
