@@ -244,7 +244,26 @@ pub enum Constraint {
         value: String,
         /// A placeholder of type `cidr4` or `cidr6`.
         of: String,
+        /// The key of another option, where `of` is a placeholder of that one: `value` then lies in the
+        /// network of one of its entries, if it has such.
+        #[serde(default)]
+        option: Option<String>,
     },
+    /// The address of a network: no bit is set beyond its prefix.
+    Network(
+        /// A placeholder of type `cidr4` or `cidr6`.
+        String,
+    ),
+    /// No two entries of the option have the same value there.
+    Distinct(
+        /// A placeholder.
+        String,
+    ),
+    /// Where this form is written, another option is too.
+    NeedsOption(
+        /// The key of the other option.
+        String,
+    ),
     /// A host of its network: neither the network address nor the broadcast address.
     Host(
         /// A placeholder of type `cidr4`.

@@ -538,6 +538,48 @@ appliance b { }"#,
     service e = echo on l
 }"#;
 
+    NO_NETWORK = "U0415", "an address that is no network's",
+        "A route leads to a network: its address has no bit set beyond its prefix. One host is a network \
+         of 32 bits, or of 128.",
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 10.0.0.2/24
+        route 10.7.1.1/16 via 10.0.0.1
+    }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 10.0.0.2/24
+        route 10.7.0.0/16 via 10.0.0.1
+    }
+    service e = echo on l
+}"#;
+
+    DISTINCT = "U0416", "a value that stands twice",
+        "Of two entries that say something of one and the same, two routes to one network for example, \
+         only one could count.",
+        wrong: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 10.0.0.2/24
+        route 10.7.0.0/16 via 10.0.0.1
+        route 10.7.0.0/16 via 10.0.0.3
+    }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n {
+        ipv4 10.0.0.2/24
+        route 10.7.0.0/16 via 10.0.0.1
+        route 10.8.0.0/16 via 10.0.0.3
+    }
+    service e = echo on l
+}"#;
+
     UNKNOWN_COMPONENT = "U0501", "no such component",
         "`unikgen components` lists the catalogue. A component of your own is known once `crate NAME { \
          path … }`, or one with `git` or `version`, names its crate.",

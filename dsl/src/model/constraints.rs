@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use unik_catalogue::schema::{Constraint, Existing};
-use unik_catalogue::value::Place;
+use unik_catalogue::value::{Entry as TypedEntry, Place};
 use unik_catalogue::{Bound, Component, Options, Value as Typed};
 
 use super::load::plain;
@@ -24,7 +24,7 @@ impl Checker<'_> {
     ) {
         for constraint in constraints {
             match constraint {
-                Constraint::Within { value, of } => {
+                Constraint::Within { value, of, option: None } => {
                     for (network, network_place) in matched.all(of) {
                         for (address, place) in matched.all(value) {
                             self.within(value, address, place, network, network_place);
@@ -157,6 +157,15 @@ impl Checker<'_> {
                         self.unique.entry(key).or_default().push((value.clone(), place));
                     }
                 }
+                Constraint::Network(name) => {
+                    for (value, place) in matched.all(name) {
+                        self.network(value, place);
+                    }
+                }
+                // About several entries: see `across`.
+                Constraint::Within { option: Some(_), .. }
+                | Constraint::Distinct(_)
+                | Constraint::NeedsOption(_) => {}
                 // These are about several options: see `component_constraints`.
                 Constraint::Excludes(_)
                 | Constraint::AnyOf(_)
@@ -164,6 +173,64 @@ impl Checker<'_> {
                 | Constraint::Void { .. } => {}
             }
         }
+    }
+
+    /// Checks what must hold between the entries of an instance's options, which are at `place`.
+    pub(super) fn across(&mut self, component: &Component, options: &Options, place: Place) {
+        for (key, spec) in &component.options {
+            let entries = options.get(key).map_or(&[][..], Vec::as_slice);
+            for (at, entry) in entries.iter().enumerate() {
+                let here = entry.place.unwrap_or(place);
+                for constraint in &spec.forms[entry.form].constraints {
+                    match constraint {
+                        Constraint::Within { value, of, option: Some(other) } => {
+                            let others = options.get(other).map_or(&[][..], Vec::as_slice);
+                            let networks =
+                                others.iter().filter_map(|other| Some((other.value(of)?, other.place)));
+                            let networks: Vec<_> = networks.collect();
+                            let Some((first, first_place)) = networks.first() else { continue };
+                            let Some(value_is) = entry.value(value) else { continue };
+                            if !networks.iter().any(|(network, _)| is_within(value_is, network)) {
+                                self.within(value, value_is, here, first, first_place.unwrap_or(place));
+                            }
+                        }
+                        Constraint::Distinct(name) => {
+                            let same = |other: &&TypedEntry| {
+                                entry.value(name).is_some_and(|value| other.value(name) == Some(value))
+                            };
+                            if let Some(first) = entries[..at].iter().find(same) {
+                                self.error(
+                                    Diagnostic::error(
+                                        codes::DISTINCT,
+                                        here,
+                                        format!("there is another `{key}` with this {name}"),
+                                    )
+                                    .and(first.place.unwrap_or(place), "the other"),
+                                );
+                            }
+                        }
+                        Constraint::NeedsOption(other) if !options.contains_key(other) => {
+                            let found = format!("`{key}` needs `{other}` beside it, as it is written here");
+                            self.error(Diagnostic::error(codes::REQUIRES, here, found));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn network(&mut self, value: &Typed, place: Place) {
+        let Some((address, prefix)) = cidr(value) else { return };
+        let Some(network) = masked(address, prefix).filter(|network| *network != address) else { return };
+        self.error(
+            Diagnostic::error(
+                codes::NO_NETWORK,
+                place,
+                format!("{address}/{prefix} is no network's address"),
+            )
+            .help(format!("the network that it is in is {network}/{prefix}")),
+        );
     }
 
     fn within(&mut self, what: &str, address: &Typed, place: Place, network: &Typed, network_place: Place) {
@@ -276,6 +343,15 @@ impl Matched {
         };
         values.iter().zip(self.places.get(name).into_iter().flatten().copied())
     }
+}
+
+fn is_within(address: &Typed, network: &Typed) -> bool {
+    let (Some(address), Some((base, prefix))) = (ip(address), cidr(network)) else { return true };
+    let is_host = match address {
+        IpAddr::V4(address) => no_host(address, prefix).is_none(),
+        IpAddr::V6(_) => true,
+    };
+    address.is_ipv4() == base.is_ipv4() && masked(address, prefix) == masked(base, prefix) && is_host
 }
 
 fn ip(value: &Typed) -> Option<IpAddr> {

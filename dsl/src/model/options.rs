@@ -48,6 +48,7 @@ impl Checker<'_> {
         self.component_constraints(component, &written, place);
         checked.options = self.block(&of, &component.options, &written, &mut checked.listens);
         self.void(component, &written, &checked.options);
+        self.across(component, &checked.options, place);
         checked
     }
 

@@ -232,7 +232,13 @@ fn describe_option(text: &mut String, key: &str, option: &OptionSpec, indent: &s
 /// A constraint on the values of a form, in words.
 fn inside(constraint: &Constraint) -> String {
     match constraint {
-        Constraint::Within { value, of } => format!("{value} lies in the network of {of}"),
+        Constraint::Within { value, of, option: None } => format!("{value} lies in the network of {of}"),
+        Constraint::Within { value, of, option: Some(option) } => {
+            format!("{value} lies in the network of {option}'s {of}")
+        }
+        Constraint::Network(name) => format!("{name} has no bit set beyond its prefix"),
+        Constraint::Distinct(name) => format!("no two have the same {name}"),
+        Constraint::NeedsOption(option) => format!("needs {option} beside it"),
         Constraint::Host(name) => format!("{name} is a host's, neither the network's nor broadcast"),
         Constraint::Hostname(name) => format!("{name} is the name of a host (RFC 1123)"),
         Constraint::InMemory(name) => format!("{name} is not more than the appliance's memory"),

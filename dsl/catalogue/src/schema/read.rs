@@ -125,12 +125,32 @@ impl Component {
             let names: Vec<&str> = form.usage.placeholders().iter().map(|p| p.0).collect();
             for constraint in &form.constraints {
                 let used: Vec<&String> = match constraint {
-                    Constraint::Within { value, of } => vec![value, of],
+                    Constraint::Within { value, of, option: None } => vec![value, of],
+                    Constraint::Within { value, of, option: Some(other) } => {
+                        let forms = self.options.get(other).map_or(&[][..], |spec| &spec.forms);
+                        let mut theirs = forms.iter().flat_map(|form| form.usage.placeholders());
+                        if !theirs.any(|placeholder| placeholder.0 == *of) {
+                            return Err(format!(
+                                "option `{key}`: a constraint names `{of}` of `{other}`, which there isn't"
+                            ));
+                        }
+                        vec![value]
+                    }
+                    Constraint::NeedsOption(other) => {
+                        if !self.options.contains_key(other) {
+                            return Err(format!(
+                                "option `{key}`: a constraint names the option `{other}`, which there isn't"
+                            ));
+                        }
+                        vec![]
+                    }
                     Constraint::Differ(one, other) => vec![one, other],
                     Constraint::Host(name)
                     | Constraint::PowerOfTwo(name)
                     | Constraint::Unicast(name)
                     | Constraint::Unique(name)
+                    | Constraint::Network(name)
+                    | Constraint::Distinct(name)
                     | Constraint::Hostname(name)
                     | Constraint::InMemory(name)
                     | Constraint::Exists { path: name, .. } => vec![name],
