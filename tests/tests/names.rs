@@ -28,6 +28,8 @@ fn dnsmasq(namespace: &Namespace, leases: &std::path::Path) -> Beside {
     command.args(["--dhcp-range=10.0.2.15,10.0.2.15,255.255.255.0,1h", "--dhcp-authoritative"]);
     command.args(["--local=/test/", "--host-record=www.test,10.0.2.2", "--cname=alias.test,www.test"]);
     command.args(["--host-record=both.test,10.0.2.2,fd00::2"]);
+    // Who says this, of him no router counts (RFC 3442).
+    command.arg("--dhcp-option=option:classless-static-route,198.51.100.0/24,10.0.2.2");
     // More than a datagram holds.
     command.args((1..=100).map(|last| format!("--host-record=many.test,10.1.0.{last}")));
     Beside(command.stdout(Stdio::null()).spawn().expect("tests/run installs dnsmasq"))
@@ -73,7 +75,10 @@ fn an_image_asks_whom_dhcp_names() {
     let image = build(&root().join("tests/fixtures/seek/seek.unik"), &[]);
     let (machine, namespace, folder) = (best(), Namespace::new(), scratch());
     let client = env!("CARGO_BIN_EXE_unik-client");
-    let greeter = namespace.command(client).args(["greet", "10.0.2.2:8080", "100"]).spawn();
+    for elsewhere in ["198.51.100.1/32", "203.0.113.1/32"] {
+        namespace.output("ip", &["address", "add", elsewhere, "dev", "lo"]);
+    }
+    let greeter = namespace.command(client).args(["greet", "0.0.0.0:8080", "100"]).spawn();
     let _greeter = Beside(greeter.expect("it starts"));
     let dnsmasq = dnsmasq(&namespace, &folder.path().join("leases"));
     let mut command = namespace.command(unikgen());
@@ -82,6 +87,11 @@ fn an_image_asks_whom_dhcp_names() {
     let mut running = Running::spawn(command);
     running.wait_until_ready(machine);
     names_are_looked_up(&namespace, "10.0.2.15", &running);
+    // By the route that DHCP gave, and by no other.
+    for (at, heard) in [("198.51.100.1", "here"), ("203.0.113.1", "Ok(Err(Unreachable))")] {
+        let said = ask(&namespace, "10.0.2.15", &format!("{at}/8080"), &running);
+        assert_eq!(said, format!("1 addresses\n{at}:8080: {heard}\n"));
+    }
     // The server has gone: what was learnt stays, what wasn't isn't found.
     drop(dnsmasq);
     assert_eq!(ask(&namespace, "10.0.2.15", "www.test/", &running), "1 addresses\n");

@@ -7,6 +7,7 @@ use unik::time::{Duration, Instant};
 
 use crate::link::Mac;
 use crate::lower::{Addressing, is_host};
+use crate::routes::{Way, parse_given};
 
 /// Where servers listen, and where we do.
 pub(crate) const SERVER_PORT: u16 = 67;
@@ -43,6 +44,8 @@ mod option {
     #[cfg(feature = "dns")]
     pub const NAME_SERVER: u8 = 6;
     pub const HOST_NAME: u8 = 12;
+    /// Classless static routes (RFC 3442).
+    pub const ROUTES: u8 = 121;
     pub const REQUESTED: u8 = 50;
     pub const LEASE: u8 = 51;
     pub const KIND: u8 = 53;
@@ -55,7 +58,7 @@ mod option {
 }
 
 /// What a server said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
     kind: u8,
     transaction: u32,
@@ -66,6 +69,8 @@ struct Answer {
     lease: Option<u32>,
     renewal: Option<u32>,
     rebinding: Option<u32>,
+    /// Where it says so: then all of them, and `router` means nothing.
+    routes: Option<Vec<Way>>,
     #[cfg(feature = "dns")]
     name_servers: [Option<Ipv4Addr>; unik_dns::SERVERS],
 }
@@ -118,6 +123,7 @@ pub(crate) struct Client {
     began: Instant,
     next: Instant,
     /// Of the lease.
+    routes: Vec<Way>,
     #[cfg(feature = "dns")]
     name_servers: [Option<Ipv4Addr>; unik_dns::SERVERS],
 }
@@ -131,9 +137,15 @@ impl Client {
             transaction: 0,
             began: Instant::START,
             next: Instant::START,
+            routes: Vec::new(),
             #[cfg(feature = "dns")]
             name_servers: Default::default(),
         }
+    }
+
+    /// The ways to other networks, as the server of the lease says, beside the gateway's.
+    pub fn routes(&self) -> &[Way] {
+        &self.routes
     }
 
     /// Whom to ask for names, as the server of the lease says.
@@ -248,8 +260,12 @@ impl Client {
         let seconds = answer.lease?.max(LEAST_LEASE);
         let prefix = prefix_of(answer.mask.unwrap_or(class_mask(answer.offered)))?;
         let mut addressing = Addressing { address: answer.offered, prefix, gateway: None };
-        addressing.gateway =
-            answer.router.filter(|router| addressing.is_peer(*router) && addressing.is_local(*router));
+        let is_neighbour = |router: Ipv4Addr| addressing.is_peer(router) && addressing.is_local(router);
+        let routes = answer.routes.iter().flatten().copied();
+        let routes = routes.filter(|way| way.router.is_unspecified() || is_neighbour(way.router)).collect();
+        let router = answer.router.filter(|router| answer.routes.is_none() && is_neighbour(*router));
+        addressing.gateway = router;
+        self.routes = routes;
         let after = |seconds: u64| now + Duration::from_secs(seconds);
         // Half and seven eighths of the lease, where the server says nothing sensible (4.4.5).
         let whole = u64::from(seconds);
@@ -289,6 +305,8 @@ impl Client {
         data.extend(self.mac);
         let list = [
             option::MASK,
+            // Before routers (RFC 3442).
+            option::ROUTES,
             option::ROUTER,
             #[cfg(feature = "dns")]
             option::NAME_SERVER,
@@ -352,6 +370,7 @@ impl Answer {
             lease: None,
             renewal: None,
             rebinding: None,
+            routes: None,
             #[cfg(feature = "dns")]
             name_servers: Default::default(),
         };
@@ -376,6 +395,7 @@ impl Answer {
                 option::LEASE => answer.lease = word,
                 option::RENEWAL => answer.renewal = word,
                 option::REBINDING => answer.rebinding = word,
+                option::ROUTES => answer.routes = parse_given(value),
                 #[cfg(feature = "dns")]
                 option::NAME_SERVER => {
                     let servers = value
@@ -434,6 +454,7 @@ pub(crate) mod tests {
         assert_eq!(kind_of(&request), kind::REQUEST);
         let event = client.receive(&answer(&request.data, kind::ACK, lease), at(0));
         let gateway = Some(SERVER);
+        assert_eq!(client.routes(), []);
         #[cfg(feature = "dns")]
         {
             let servers = client.name_servers().map(|server| server.octets()[3]);
@@ -468,6 +489,23 @@ pub(crate) mod tests {
         assert_eq!(messages.last().unwrap().to, Ipv4Addr::BROADCAST);
         assert!(messages.len() < 10);
         assert_eq!(kind_of(&client.poll(lost, 9 << 32).0.unwrap()), kind::DISCOVER);
+    }
+
+    #[test]
+    fn routes_go_before_a_router() {
+        let mut client = Client::new(MAC, None);
+        let discover = client.poll(at(0), 1 << 40).0.unwrap();
+        client.receive(&answer(&discover.data, kind::OFFER, 100), at(0));
+        let request = client.poll(at(0), 1 << 41).0.unwrap();
+        let mut ack = answer(&request.data, kind::ACK, 100);
+        ack.pop();
+        // To two networks, of which the second one's router is no neighbour.
+        ack.extend([option::ROUTES, 15, 16, 10, 7, 10, 0, 0, 3, 24, 10, 8, 1, 192, 0, 2, 1, option::END]);
+        let event = client.receive(&ack, at(0));
+        let bound = Event::Bound(Addressing { address: OURS, prefix: 24, gateway: None });
+        assert_eq!(event, Some(bound));
+        let way = Way { network: Ipv4Addr::new(10, 7, 0, 0), prefix: 16, router: Ipv4Addr::new(10, 0, 0, 3) };
+        assert_eq!(client.routes(), [way]);
     }
 
     #[test]

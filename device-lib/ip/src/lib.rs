@@ -70,6 +70,8 @@ mod packets;
 mod paths;
 #[cfg(feature = "icmp")]
 mod report;
+#[cfg(feature = "routes")]
+mod routes;
 mod stack;
 mod start;
 #[cfg(feature = "tcp")]

@@ -105,6 +105,9 @@ pub(crate) struct Lower<F, E> {
     fragments: Fragments,
     #[cfg(feature = "ipv6")]
     pub v6: V6,
+    /// Ways to other networks than the gateway's.
+    #[cfg(feature = "routes")]
+    pub routes: crate::routes::Routes,
     /// Where less than the link's packets get through.
     pub paths: Paths,
     /// When the network last had its turn: "now" for what is done between turns.
@@ -142,6 +145,8 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             fragments: Fragments::default(),
             #[cfg(feature = "ipv6")]
             v6,
+            #[cfg(feature = "routes")]
+            routes: crate::routes::Routes::new(options),
             paths: Paths::default(),
             now: Instant::START,
             neighbours_changed: false,
@@ -293,10 +298,22 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         match to {
             Address::V4(to) => {
                 let own = self.addressing.filter(|own| own.is_peer(to))?;
+                #[cfg(feature = "routes")]
+                if let Some(router) = self.routes.find(to, own.is_local(to).then_some(own.prefix)) {
+                    return Some(Address::V4(router));
+                }
                 own.next(to).map(Address::V4)
             }
             #[cfg(feature = "ipv6")]
-            Address::V6(to) => self.v6.next_hop(to).map(Address::V6),
+            Address::V6(to) => {
+                #[cfg(feature = "routes")]
+                if self.v6.is_elsewhere(to)
+                    && let Some(router) = self.routes.find_v6(to, self.v6.on_link(to))
+                {
+                    return Some(Address::V6(router));
+                }
+                self.v6.next_hop(to).map(Address::V6)
+            }
         }
     }
 

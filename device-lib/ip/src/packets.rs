@@ -34,6 +34,7 @@ const OPTIONS: Options = Options {
     ipv6: None,
     hostname: None,
     resolver: None,
+    route: &[],
     max_connections: 1000,
     tcp_buffer: 16384,
     tcp_memory: 16 << 20,

@@ -209,6 +209,9 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
         #[cfg(feature = "dhcp")]
         if (datagram.to_port, datagram.from_port) == (CLIENT_PORT, SERVER_PORT) {
             let event = self.dhcp.as_mut().and_then(|client| client.receive(datagram.data, now));
+            if let Some(client) = &self.dhcp {
+                self.lower.routes.give(client.routes());
+            }
             #[cfg(feature = "dns")]
             {
                 self.lower.name_servers_changed = true;

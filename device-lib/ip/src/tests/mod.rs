@@ -5,6 +5,7 @@ mod dhcp;
 mod endings;
 mod limits;
 mod names;
+mod routes;
 mod streams;
 
 use alloc::rc::Rc;
@@ -42,6 +43,7 @@ const PLAIN: Options = Options {
     ipv6: Some(Ipv6::Static { address: (OURS_6, 64), gateway: None }),
     hostname: Some("test"),
     resolver: None,
+    route: &[],
     max_connections: 1100,
     tcp_buffer: 16384,
     tcp_memory: 8 << 20,

@@ -158,19 +158,37 @@ impl V6 {
 
     /// The neighbour through which packets to `to` go.
     pub fn next_hop(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
-        if to.is_unspecified() || to.is_loopback() || to.to_ipv4_mapped().is_some() || self.is_own(to) {
+        if !self.is_elsewhere(to) {
             return None;
         }
-        let on_link = is_link_local(to) || self.own.iter().any(|own| is_within(to, own.address, own.prefix));
+        if self.on_link(to).is_some() {
+            return Some(to);
+        }
         #[cfg(feature = "slaac")]
-        let (on_link, router) = match &self.slaac {
-            // What a router advertises says what is on the link, not the address made of it.
-            Some(slaac) => (is_link_local(to) || slaac.is_on_link(to), slaac.router()),
-            None => (on_link, None),
-        };
+        let router = self.slaac.as_ref().and_then(slaac::Slaac::router);
         #[cfg(not(feature = "slaac"))]
         let router = None;
-        if on_link { Some(to) } else { self.gateway.or(router) }
+        self.gateway.or(router)
+    }
+
+    /// Whether `to` can be the address of somebody else.
+    pub fn is_elsewhere(&self, to: Ipv6Addr) -> bool {
+        !(to.is_unspecified() || to.is_loopback() || to.to_ipv4_mapped().is_some() || self.is_own(to))
+    }
+
+    /// The length of the longest prefix of a network on our link that `to` is in.
+    pub fn on_link(&self, to: Ipv6Addr) -> Option<u8> {
+        if is_link_local(to) {
+            // Wherever a route leads: these are on no other link.
+            return Some(128);
+        }
+        #[cfg(feature = "slaac")]
+        if let Some(slaac) = &self.slaac {
+            // What a router advertises says what is on the link, not the address made of it.
+            return slaac.on_link(to);
+        }
+        let own = self.own.iter().filter(|own| is_within(to, own.address, own.prefix));
+        own.map(|own| own.prefix).max()
     }
 
     /// When there is something to do.

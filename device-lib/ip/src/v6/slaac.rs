@@ -54,8 +54,11 @@ impl Slaac {
         self.routers.first().map(|(router, _)| *router)
     }
 
-    pub fn is_on_link(&self, address: Ipv6Addr) -> bool {
-        self.prefixes.iter().any(|(prefix, length, _)| is_within(address, *prefix, *length))
+    /// The length of the longest advertised prefix that `address` has.
+    pub fn on_link(&self, address: Ipv6Addr) -> Option<u8> {
+        let prefixes =
+            self.prefixes.iter().filter(|(prefix, length, _)| is_within(address, *prefix, *length));
+        prefixes.map(|(_, length, _)| *length).max()
     }
 
     pub fn next_deadline(&self) -> Instant {

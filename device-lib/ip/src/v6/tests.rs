@@ -31,6 +31,7 @@ const fn options(ipv6: Ipv6) -> Options {
         ipv6: Some(ipv6),
         hostname: None,
         resolver: None,
+        route: &[],
         max_connections: 10,
         tcp_buffer: 4096,
         tcp_memory: 1 << 20,
