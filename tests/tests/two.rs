@@ -41,6 +41,11 @@ fn each_network_is_its_own() {
     let echo = "printf there | curl -sS -m 3 --interface 198.51.100.1 telnet://10.0.3.15:9 || true";
     let output = namespace.output("sh", &["-c", echo]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("there"), "{output:?}\n{}", running.printed());
+    // What was counted of it: of the other network nothing is told.
+    let counted = running.wait_for("tcp 9 (far): 2 accepted, 0 refused, 0 dropped", machine.patience());
+    assert!(counted.contains("wan: "), "{counted}");
+    running.wait_for("closed ports: 0 accepted, ", machine.patience());
+    assert!(!running.printed().contains("lan: tcp"), "{}", running.printed());
 }
 
 #[test]

@@ -43,3 +43,32 @@ pub struct Counters {
     /// Replies not sent: the transmit ring was full, or too many errors in this second.
     pub replies_dropped: u64,
 }
+
+#[cfg(feature = "counters")]
+impl Counters {
+    /// Each counter with what it counts, for people.
+    #[must_use]
+    pub fn reasons(&self) -> [(&'static str, u64); 19] {
+        [
+            ("frames received", self.received),
+            ("malformed", self.malformed),
+            ("with a wrong checksum", self.checksum),
+            ("for others", self.not_ours),
+            ("of impossible senders", self.martian),
+            ("of other protocols", self.protocol),
+            ("pieces of no whole", self.fragment),
+            ("ICMP messages of no use", self.icmp),
+            ("datagrams to closed ports", self.udp_refused),
+            ("datagrams without room", self.udp_overflow),
+            ("segments to closed ports or of no connection", self.tcp_refused),
+            ("cookies sent", self.cookies_sent),
+            ("cookies taken", self.cookies_taken),
+            ("resets and SYNs questioned", self.challenged),
+            ("segments of old", self.late),
+            ("ICMP errors believed", self.reports),
+            ("connections without room", self.connections_refused),
+            ("connections not accepted in time", self.backlog_full),
+            ("replies dropped", self.replies_dropped),
+        ]
+    }
+}

@@ -68,6 +68,8 @@ mod neighbours;
 #[cfg(all(test, feature = "tcp", feature = "udp", feature = "dhcp", feature = "icmp"))]
 mod packets;
 mod paths;
+#[cfg(feature = "counters")]
+mod ports;
 #[cfg(feature = "icmp")]
 mod report;
 #[cfg(feature = "routes")]
@@ -86,6 +88,8 @@ mod udp;
 mod v6;
 
 pub use counters::Counters;
+#[cfg(feature = "counters")]
+pub use ports::PortCounters;
 pub use stack::Handle;
 pub use start::start;
 #[cfg(feature = "tcp")]

@@ -35,6 +35,7 @@ const OPTIONS: Options = Options {
     hostname: None,
     resolver: None,
     route: &[],
+    counters: None,
     max_connections: 1000,
     tcp_buffer: 16384,
     tcp_memory: 16 << 20,

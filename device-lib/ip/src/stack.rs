@@ -43,7 +43,7 @@ impl<F: Frames, E: Entropy> Handle<F, E> {
         Handle(shared)
     }
 
-    #[cfg(any(feature = "tcp", feature = "udp"))]
+    #[cfg(any(feature = "tcp", feature = "udp", feature = "counters"))]
     pub(crate) fn shared(&self) -> &Shared<F, E> {
         &self.0
     }
@@ -68,6 +68,8 @@ pub(crate) struct Stack<F: Frames, E: Entropy> {
     pub udp: Ports,
     #[cfg(feature = "tcp")]
     pub tcp: Tcp,
+    #[cfg(feature = "counters")]
+    pub ports: crate::ports::Ports,
     #[cfg(feature = "dhcp")]
     pub dhcp: Option<Client>,
     #[cfg(feature = "dns")]
@@ -103,6 +105,8 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             tcp: Tcp::new(options, &lower)?,
             #[cfg(feature = "dhcp")]
             dhcp: addressing.is_none().then(|| Client::new(lower.link.mac, options.hostname)),
+            #[cfg(feature = "counters")]
+            ports: crate::ports::Ports::new(listens),
             #[cfg(feature = "dns")]
             names: crate::names::client(instance, options),
             #[cfg(feature = "dns")]
@@ -112,7 +116,7 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
     }
 
     /// Whether a service of the plan listens there.
-    #[cfg(any(feature = "tcp", feature = "udp"))]
+    #[cfg(any(feature = "tcp", feature = "udp", feature = "counters"))]
     pub fn is_declared(&self, protocol: Protocol, port: u16) -> bool {
         self.listens.iter().any(|listen| (listen.protocol, listen.port) == (protocol, port))
     }
@@ -157,20 +161,28 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
             _ => self.lower.parse(&frame, &mut whole),
         };
         let Some(packet) = packet else { return };
+        #[cfg(feature = "counters")]
+        let before = self.before();
+        self.receive_packet(&packet, now);
+        #[cfg(feature = "counters")]
+        self.count_port(&packet, &before);
+    }
+
+    fn receive_packet(&mut self, packet: &PacketIn<'_>, now: Instant) {
         match packet.protocol {
             #[cfg(feature = "tcp")]
-            IpProtocol::Tcp if packet.to_us => self.tcp.receive(&mut self.lower, &packet, now),
+            IpProtocol::Tcp if packet.to_us => self.tcp.receive(&mut self.lower, packet, now),
             #[cfg(any(feature = "udp", feature = "dhcp"))]
-            IpProtocol::Udp => self.receive_datagram(&packet, now),
+            IpProtocol::Udp => self.receive_datagram(packet, now),
             #[cfg(feature = "icmp")]
             IpProtocol::Icmp => {
-                if let Some(report) = self.icmp.receive(&mut self.lower, &packet) {
+                if let Some(report) = self.icmp.receive(&mut self.lower, packet) {
                     self.receive_report(&report, now);
                 }
             }
             #[cfg(all(feature = "ipv6", feature = "icmp"))]
             IpProtocol::Icmpv6 => {
-                if let Some(report) = self.lower.receive_icmp_v6(&packet, now) {
+                if let Some(report) = self.lower.receive_icmp_v6(packet, now) {
                     self.receive_report(&report, now);
                 }
             }

@@ -39,6 +39,10 @@ pub async fn start<F: Frames, E: Entropy>(
         .map_err(|error| cx.error(error.to_string()))?;
     let shared = Rc::new(RefCell::new(stack));
     cx.spawn_background(driver::run(shared.clone()));
+    #[cfg(feature = "counters")]
+    if let Some(every) = options.counters {
+        cx.spawn_background(crate::ports::report(cx.instance(), shared.clone(), every));
+    }
     #[cfg(feature = "dhcp")]
     if addressing.is_none() {
         wait_for_address(cx, &shared).await;

@@ -588,12 +588,16 @@ impl Tcp {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "counters"))]
 impl Tcp {
+    /// How many connections there are.
     pub fn flow_count(&self) -> usize {
         self.flows.len()
     }
+}
 
+#[cfg(test)]
+impl Tcp {
     pub fn half_open_count(&self) -> usize {
         self.half_open.len()
     }

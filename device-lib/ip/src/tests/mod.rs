@@ -5,6 +5,7 @@ mod dhcp;
 mod endings;
 mod limits;
 mod names;
+mod ports;
 mod routes;
 mod streams;
 
@@ -44,6 +45,7 @@ const PLAIN: Options = Options {
     hostname: Some("test"),
     resolver: None,
     route: &[],
+    counters: None,
     max_connections: 1100,
     tcp_buffer: 16384,
     tcp_memory: 8 << 20,

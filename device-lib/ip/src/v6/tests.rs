@@ -32,6 +32,7 @@ const fn options(ipv6: Ipv6) -> Options {
         hostname: None,
         resolver: None,
         route: &[],
+        counters: None,
         max_connections: 10,
         tcp_buffer: 4096,
         tcp_memory: 1 << 20,
