@@ -19,6 +19,8 @@ const fn options(last: u8) -> Options {
         ipv6: None,
         hostname: None,
         resolver: None,
+        route: &[],
+        counters: None,
         max_connections: 64,
         tcp_buffer: 16384,
         tcp_memory: 8 << 20,
