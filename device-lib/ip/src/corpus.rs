@@ -60,6 +60,8 @@ static OPTIONS: Options = Options {
     segmentation: false,
     timestamps: true,
     resolver: None,
+    route: &[],
+    counters: None,
 };
 
 static LISTENS: [Listen; 2] = [
