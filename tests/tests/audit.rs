@@ -432,6 +432,47 @@ fn notes_that_lack_or_are_too_many_are_found() {
 }
 
 #[test]
+fn an_entry_of_three_bytes_without_its_section_is_found() {
+    // QEMU reads four bytes of an entry, however many the note says: the fourth is padding.
+    let tampered = Tampered::new();
+    for path in [&tampered.image, &tampered.twin] {
+        change(path, |file| {
+            let note = [8, 0, 0, 0, 18, 0, 0, 0, b'X', b'e', b'n', 0];
+            let at = file.windows(note.len()).position(|window| window == note).expect("the note") - 4;
+            // A note of 20 bytes; what follows moves up.
+            file[at + 4] = 3;
+            file[at + 19] = 1;
+            let mut headers = (0..number(file, 0x38, 2)).map(|at| 64 + at * 56);
+            let header = headers.find(|&at| number(file, at, 4) == 4).expect("the notes' header");
+            let size = number(file, header + 32, 8);
+            file.copy_within(at + 24..at + size, at + 20);
+            for field in [32, 40] {
+                file[header + field..header + field + 8].copy_from_slice(&(size as u64 - 4).to_le_bytes());
+            }
+            // The section of the entry is none that is loaded, and the next begins in its place.
+            let row = |file: &[u8], offset| {
+                let table = number(file, 0x28, 8);
+                (0..number(file, 0x3c, 2))
+                    .map(|row| table + row * 64)
+                    .find(|&row| number(file, row + 4, 4) == 7 && number(file, row + 24, 8) == offset)
+                    .expect("a section of notes")
+            };
+            let (entry, own) = (row(file, at), row(file, at + 24));
+            file[entry + 8..entry + 16].fill(0);
+            for field in [16, 24] {
+                let start = number(file, own + field, 8) as u64 - 24;
+                file[own + field..own + field + 8].copy_from_slice(&start.to_le_bytes());
+            }
+            let longer = number(file, own + 32, 8) as u64 + 24;
+            file[own + 32..own + 40].copy_from_slice(&longer.to_le_bytes());
+        });
+    }
+    agree(&tampered);
+    let failing = tampered.failing();
+    assert!(failing.contains(&"A0004".into()) && failing.contains(&"A0011".into()), "{failing:?}");
+}
+
+#[test]
 fn what_is_for_files_is_refused_for_images() {
     let image = build(&example("hello"), &[]);
     for arguments in [&["--set", "a=b"][..], &["--target", "process"], &["--deny", "warnings"]] {

@@ -133,9 +133,24 @@ pub fn check(image: &[u8]) -> Result<Vec<Finding>, Error> {
                 && note.file.start - segment.file.start
                     == note.memory.start.wrapping_sub(segment.memory.start)
         };
-        let are_sections = elf.elf_section_table().iter().any(|section| {
-            section.sh_type(endian) == elf::SHT_NOTE && section.sh_offset(endian) == note.file.start
-        });
+        // Just the entry's section and, behind it, that of unik's own notes: the first is compared
+        // with the runtime's, so no other note can be taken for the entry.
+        let place = |wanted: &[u8]| {
+            let mut sections = elf.elf_section_table().iter();
+            let section = sections.find(|section| {
+                section.sh_type(endian) == elf::SHT_NOTE
+                    && section.sh_flags(endian).contains(elf::SHF_ALLOC)
+                    && elf.elf_section_table().section_name(endian, section) == Ok(wanted)
+            })?;
+            let start = section.sh_offset(endian);
+            Some(start..start.saturating_add(section.sh_size(endian)))
+        };
+        let are_sections = match (place(b".note.pvh"), place(b".note.unik")) {
+            (Some(entry), Some(own)) => {
+                !entry.is_empty() && entry.end == own.start && (entry.start..own.end) == note.file
+            }
+            _ => false,
+        };
         if !loads.iter().any(is_loaded) || !are_sections {
             found.push(Finding::at("its notes aren't those of its sections", note.memory.start));
         }

@@ -104,10 +104,9 @@ pub(crate) fn entry(image: &[u8]) -> Result<u64, Error> {
         .flat_map(|section| note::read(section, "Xen"))
         .find(|note| note.kind == PHYS32_ENTRY)
         .ok_or_else(|| bad("it has no PVH note, so no monitor finds its entry"))?;
-    let mut address = [0; 8];
-    let length = entry.bytes.len().min(8);
-    address[..length].copy_from_slice(&entry.bytes[..length]);
-    let address = u64::from_le_bytes(address);
+    // Of fewer bytes monitors read on, into what is no part of the note.
+    let address = entry.bytes.try_into().map(u64::from_le_bytes);
+    let address = address.map_err(|_| bad("its PVH note doesn't hold an entry of 8 bytes"))?;
     let inside = elf.elf_program_headers().iter().any(|segment| {
         let start = segment.p_paddr(endian);
         segment.p_type(endian) == elf::PT_LOAD

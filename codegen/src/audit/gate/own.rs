@@ -210,7 +210,9 @@ fn sections<'a>(
         sections.insert(name, Section { range, bytes, code, writable: flags.contains(elf::SHF_WRITE) });
     }
     for (name, ring_0, _) in SECTIONS {
-        if ring_0 && !sections.contains_key(name) {
+        // What is compared has to be there.
+        let is_compared = INPUTS.iter().any(|(output, _)| *output == name);
+        if (ring_0 || is_compared) && !sections.contains_key(name) {
             found.push(Finding::new(format!("it has no section {name}")));
         }
     }
