@@ -124,7 +124,7 @@ impl Engine {
         now: Instant,
     ) -> Polled {
         self.turn_to(path, now);
-        let sink = Wire { link, station, own: path.own };
+        let sink = Some(Wire { link, station, own: path.own });
         let mut device =
             Adapter { capabilities: &self.capabilities, incoming: Some(packet), sink, polled: IDLE };
         self.interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
@@ -147,7 +147,7 @@ impl Engine {
         now: Instant,
     ) -> Option<Polled> {
         self.turn_to(path, now);
-        let sink = Wire { link, station, own: path.own };
+        let sink = Some(Wire { link, station, own: path.own });
         let mut device = Adapter { capabilities: &self.capabilities, incoming: None, sink, polled: IDLE };
         let result = self.interface.poll_egress(to_smoltcp(now), &mut device, sockets);
         (result == PollResult::SocketStateChanged || device.polled.blocked).then_some(device.polled)
@@ -160,7 +160,7 @@ impl Engine {
 
     /// Plays the beginning of a handshake that was answered without it: `packet` being its SYN,
     /// and `number` our first sequence number. Returns what smoltcp would have sent.
-    pub fn replay_syn(
+    pub fn replay_syn<F: Frames>(
         &mut self,
         path: Path,
         number: u32,
@@ -170,8 +170,12 @@ impl Engine {
     ) -> Option<Sent> {
         let mut interface = self.numbered(path, number, now);
         let now = to_smoltcp(now);
-        let mut device =
-            Adapter { capabilities: &self.capabilities, incoming: Some(packet), sink: Nowhere, polled: IDLE };
+        let mut device = Adapter {
+            capabilities: &self.capabilities,
+            incoming: Some(packet),
+            sink: None::<Wire<'_, F>>,
+            polled: IDLE,
+        };
         let taken = interface.poll_ingress_single(now, &mut device, sockets);
         if taken == PollIngressSingleResult::None || device.polled.sent.is_some() {
             return None;
@@ -198,7 +202,7 @@ fn seeded(capabilities: &mut DeviceCapabilities, path: Path, seed: u64, now: Ins
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
     capabilities.max_transmission_unit = usize::from(path.mtu);
-    let mut device = Adapter { capabilities, incoming: None, sink: Nowhere, polled: IDLE };
+    let mut device = Description(capabilities);
     let mut interface = Interface::new(config, &mut device, to_smoltcp(now));
     set_address(&mut interface, path.own);
     interface
@@ -364,16 +368,22 @@ fn write_partial_checksum(packet: &mut [u8], head: usize) {
     }
 }
 
-/// To nobody.
-struct Nowhere;
-
-impl Sink for Nowhere {
+/// To nobody, if it is none: a type of its own would bring all of smoltcp a second time.
+impl<S: Sink> Sink for Option<S> {
     fn has_room(&mut self) -> bool {
-        true
+        self.as_mut().is_none_or(Sink::has_room)
     }
 
-    fn send<R>(&mut self, length: usize, _: Option<NonZeroU16>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-        fill(&mut alloc::vec![0; length])
+    fn send<R>(
+        &mut self,
+        length: usize,
+        segment: Option<NonZeroU16>,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        match self {
+            Some(sink) => sink.send(length, segment, fill),
+            None => fill(&mut alloc::vec![0; length]),
+        }
     }
 }
 
@@ -412,6 +422,41 @@ impl<S: Sink> TxToken for Outgoing<'_, S> {
             polled.sent = Sent::of(packet).or(polled.sent);
             result
         })
+    }
+}
+
+/// What such a device never gives.
+enum NoToken {}
+
+impl TxToken for NoToken {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _: usize, _: F) -> R {
+        match self {}
+    }
+}
+
+/// A device that is only described: an interface begins without any traffic.
+struct Description<'a>(&'a DeviceCapabilities);
+
+impl Device for Description<'_> {
+    type RxToken<'b>
+        = Incoming<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = NoToken
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _now: SmolInstant) -> Option<(Incoming<'_>, NoToken)> {
+        None
+    }
+
+    fn transmit(&mut self, _now: SmolInstant) -> Option<NoToken> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.0.clone()
     }
 }
 
@@ -514,7 +559,9 @@ mod tests {
         for number in numbers.chain([0, 1, u32::MAX, 1 << 31]) {
             let (mut sockets, handle) = socket(2048, 2048, false).unwrap();
             sockets.get_mut::<tcp::Socket<'_>>(handle).listen(80).unwrap();
-            let sent = engine.replay_syn(path, number, &mut sockets, &packet, Instant::START).unwrap();
+            let sent = engine
+                .replay_syn::<crate::testing::Wire>(path, number, &mut sockets, &packet, Instant::START)
+                .unwrap();
             assert_eq!(sent, Sent { next: number.wrapping_add(1), acknowledgement: 8, window: 2048 });
         }
     }
