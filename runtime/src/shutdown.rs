@@ -7,7 +7,7 @@
 //!    any more, its port is closed, and the task that waits there no longer keeps the appliance
 //!    alive;
 //! 2. what is under way goes on, and services end it soon: they say the last word and close;
-//! 3. the appliance ends with [`Ending::Done`](crate::platform::Ending::Done) as soon as all its
+//! 3. the appliance ends with [`Ending::Done`] as soon as all its
 //!    tasks but those in the background have ended, or when the time for that has run out (`drain`
 //!    in the file, 10 s by default). What is left then is cut off, and the console says whose it was.
 //!
