@@ -8,7 +8,7 @@ use super::bounded::HalfOpen;
 use super::engine::Path;
 use super::flow::Owner;
 use super::numbers::PERIOD;
-use super::segment::{Key, Segment, Syn};
+use super::segment::{Key, Segment, Syn, is_after};
 use super::timestamps::{self, Stamps};
 use super::{BACKLOG, HALF_OPEN, HALF_OPEN_SHARE, LATER, Tcp};
 use crate::lower::{Lower, PacketIn};
@@ -26,12 +26,14 @@ const SYN_ACK_BATCH: usize = 32;
 const SMALLEST: u16 = 536;
 
 impl Tcp {
-    /// A segment of a connection that doesn't exist.
+    /// A segment of a connection that doesn't exist; if there was one, our last number of it was
+    /// `last`.
     pub(super) fn begin<F: Frames, E: Entropy>(
         &mut self,
         lower: &mut Lower<F, E>,
         segment: &Segment<'_>,
         packet: &PacketIn<'_>,
+        last: Option<u32>,
         now: Instant,
     ) {
         let is_request = segment.syn && segment.acknowledgement.is_none();
@@ -46,7 +48,7 @@ impl Tcp {
         }
         let mut syn = segment.as_syn();
         syn.timestamp = syn.timestamp.filter(|_| self.timestamps);
-        if use_cookie || !self.remember(lower, segment.key, syn, packet, now) {
+        if use_cookie || !self.remember(lower, segment.key, syn, packet, last, now) {
             self.answer_with_cookie(lower, segment.key, syn, packet, now);
         }
     }
@@ -58,12 +60,20 @@ impl Tcp {
         key: Key,
         syn: Syn,
         packet: &PacketIn<'_>,
+        last: Option<u32>,
         now: Instant,
     ) -> bool {
         while let Some((key, _)) = self.half_open.make_room(&mut self.table) {
             self.forgot_half_open(&key);
         }
-        let sequence = self.numbers.initial(&key, now);
+        let mut sequence = self.numbers.initial(&key, now);
+        // Above all of the connection before, which may have sent faster than the clock of numbers
+        // ticks, and above what was in its window (RFC 1122, section 4.2.2.13).
+        if let Some(least) = last.map(|last| last.wrapping_add(0x1_0000))
+            && is_after(least, sequence)
+        {
+            sequence = least;
+        }
         let window = self.budget.size();
         let half_open = HalfOpen { syn, station: packet.mac, sequence, window, held: false };
         if self.unanswered.try_reserve(1).is_err() || self.unfinished.try_reserve(1).is_err() {
@@ -204,7 +214,7 @@ impl Tcp {
                 syn.answer(lower, packet.mac, segment.key, numbers, window);
             } else {
                 self.drop_half_open(place);
-                self.begin(lower, segment, packet, now);
+                self.begin(lower, segment, packet, None, now);
             }
             return;
         }

@@ -153,7 +153,7 @@ impl Tcp {
             Some(Place::Flow(slot)) => self.feed(lower, slot, &segment, packet, now),
             Some(Place::HalfOpen(place)) => self.complete(lower, place, &segment, packet, now),
             Some(Place::TimeWait(place)) => self.remind(lower, place, &segment, packet, now),
-            None => self.begin(lower, &segment, packet, now),
+            None => self.begin(lower, &segment, packet, None, now),
         }
     }
 
@@ -258,7 +258,7 @@ impl Tcp {
             // A new connection from the same port, with numbers that the old one can't have, or a
             // later timestamp (RFC 6191, section 2).
             self.time_wait.remove(&mut self.table, place);
-            self.begin(lower, segment, packet, now);
+            self.begin(lower, segment, packet, Some(ended.last.next), now);
         } else if segment.syn || segment.fin || segment.length > 0 {
             let timestamp = ended.stamps.map(|stamps| stamps.reply(now));
             acknowledge(lower, packet.mac, segment.key, ended.last, expected, timestamp);
