@@ -60,10 +60,14 @@ pub fn unikgen_command() -> Command {
     command
 }
 
-/// The tests' own cache of generated crates and images.
+/// The tests' own cache of generated crates and images: one for each of the lanes in which `tests/run`
+/// runs files side by side, since only one build at a time may use a cache.
 #[must_use]
 pub fn cache() -> PathBuf {
-    target_folder().join("unik-cache")
+    match std::env::var("UNIK_TEST_LANE") {
+        Ok(lane) => target_folder().join(format!("unik-cache-{lane}")),
+        Err(_) => target_folder().join("unik-cache"),
+    }
 }
 
 /// A folder for what a test writes.
