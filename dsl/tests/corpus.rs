@@ -1,9 +1,10 @@
 //! Wrong files with the exact text that they give, and right ones with their plans.
 //!
-//! A case is a file `NAME.unik` in `tests/wrong/` or `tests/right/`, with the expected
-//! text in `NAME.expected`; `UNIK_BLESS=1 cargo test -p unik-dsl --test corpus` writes that.
-//! Lines `// set NAME=VALUE`, `// target TARGET` and `// deny` at the start of a case
-//! stand for the arguments of the command.
+//! A case is a folder in `tests/wrong/` or `tests/right/`: the file `case.unik`, what it
+//! needs beside it, and the expected text in `expected.txt`, which
+//! `UNIK_BLESS=1 cargo test -p unik-dsl --test corpus` writes. Lines `// set NAME=VALUE`,
+//! `// target TARGET` and `// deny` at the start of a case stand for the arguments of the
+//! command. (A lone file `NAME.unik` with its `NAME.expected` is a case, too.)
 
 mod common;
 
@@ -17,6 +18,7 @@ fn cases(folder: &str) -> Vec<PathBuf> {
     let mut cases: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { path.join("case.unik") } else { path })
         .filter(|path| path.extension().is_some_and(|extension| extension == "unik"))
         .collect();
     cases.sort();
@@ -40,7 +42,6 @@ fn run(case: &Path) -> Analysis {
             _ => {}
         }
     }
-    // Shown by its path from the folder of the tests, wherever that is.
     let file = case.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     analyse(
         &Request { file, text: None, target, set: &set, deny_warnings, fetch: None },
@@ -48,10 +49,21 @@ fn run(case: &Path) -> Analysis {
     )
 }
 
+/// Compares with the expected text of `case`, in which paths are as seen from its folder.
+fn expect(case: &Path, text: &str) -> Result<(), String> {
+    let folder = case.parent().unwrap();
+    let shown = folder.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let expected = match case.ends_with("case.unik") {
+        true => folder.join("expected.txt"),
+        false => case.with_extension("expected"),
+    };
+    common::expect(&expected, &text.replace(&format!("{}/", shown.display()), ""))
+}
+
 #[test]
 fn wrong_files_say_what_is_wrong() {
     let cases = cases("wrong");
-    assert!(cases.len() >= 45, "{} cases", cases.len());
+    assert!(cases.len() >= 150, "{} cases", cases.len());
     let mut failures = Vec::new();
     for case in cases {
         let analysis = run(&case);
@@ -63,7 +75,7 @@ fn wrong_files_say_what_is_wrong() {
             "{}",
             case.display()
         );
-        failures.extend(common::expect(&case.with_extension("expected"), &text).err());
+        failures.extend(expect(&case, &text).err());
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
@@ -83,9 +95,7 @@ fn right_files_have_plans() {
                 assert!(plan.order[..at].contains(&other), "{}", plan.graph[node].id);
             }
         }
-        failures.extend(
-            common::expect(&case.with_extension("expected"), &common::show(&plan, &analysis.sources)).err(),
-        );
+        failures.extend(expect(&case, &common::show(&plan, &analysis.sources)).err());
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -9,7 +9,7 @@ use unik_dsl::fetch::{Fetch, FetchError, Fetched, FetchedSet, LockFile, Origin, 
 use unik_dsl::plan::CrateSource;
 use unik_dsl::{Analysis, Request, analyse, diagnostic};
 
-/// Brings the crates in `tests/right/`, and remembers what it was asked for.
+/// Brings the crates in `tests/crates/`, and remembers what it was asked for.
 #[derive(Debug, Default)]
 struct Folder {
     asked: RefCell<Vec<Wanted>>,
@@ -28,7 +28,7 @@ impl Fetch for Folder {
         let crates = wanted
             .iter()
             .map(|wanted| Fetched {
-                folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/right").join(&wanted.name),
+                folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crates").join(&wanted.name),
                 source: CrateSource::Registry { version: "1.0.0".into() },
             })
             .collect();

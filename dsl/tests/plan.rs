@@ -92,7 +92,7 @@ fn same_text_same_plan() {
     let show = || {
         let catalogue = common::catalogue();
         let text =
-            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/right/rng.unik"))
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/right/rng/case.unik"))
                 .unwrap();
         let analysis = analyse(&Request::new(Path::new("a.unik"), Some(text)), &catalogue);
         common::show(&analysis.plan.unwrap(), &analysis.sources)
