@@ -38,6 +38,6 @@ pub mod sync;
 pub mod time;
 
 pub use log;
-pub use unik_component_macros::{handler, options};
+pub use unik_component_macros::{handler, options, service};
 #[cfg(feature = "appliance")]
 pub use unik_macros::appliance;

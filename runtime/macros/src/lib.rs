@@ -7,6 +7,7 @@
 
 mod handler;
 mod options;
+mod service;
 
 use proc_macro::TokenStream;
 
@@ -34,4 +35,20 @@ pub fn options(input: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
     handler::expand(attribute.into(), item.into()).into()
+}
+
+/// Makes a crate a service: stands on the function that starts an instance.
+///
+/// ```text
+/// #[unik::service]
+/// pub async fn start(cx: &Context, options: &'static Options, net: impl Tcp) -> Result<(), StartError> { … }
+/// ```
+///
+/// Declares `pub struct Options`, as [`options!`] does, and compares the function with the
+/// table `[package.metadata.unik]` of the crate's own `Cargo.toml`: a parameter for each
+/// wire, for each instance that an option refers to and for each need, in this order, that
+/// asks for no more than the table promises. What doesn't fit is said at its place.
+#[proc_macro_attribute]
+pub fn service(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    service::expand(attribute.into(), item.into()).into()
 }

@@ -8,21 +8,31 @@ use unik_catalogue::{Component, shape};
 
 /// The declaration of the options, or an error with an empty `Options`.
 pub fn expand(input: TokenStream) -> TokenStream {
-    let declared = if input.is_empty() { declare() } else { Err("`options!` takes no argument".into()) };
-    declared.unwrap_or_else(|message| {
-        let error = syn::Error::new(Span::call_site(), message).to_compile_error();
-        quote! {
-            #error
-            /// The options could not be read.
-            #[derive(Debug, Clone, PartialEq)]
-            pub struct Options {}
-        }
-    })
+    if input.is_empty() { declare_or_error().1 } else { instead("`options!` takes no argument") }
 }
 
-fn declare() -> Result<TokenStream, String> {
+/// The component whose crate this is, if its table can be read, and the declaration of its
+/// options, or an error with an empty `Options`.
+pub fn declare_or_error() -> (Option<Component>, TokenStream) {
+    match declare() {
+        Ok((component, tokens)) => (Some(component), tokens),
+        Err(message) => (None, instead(&message)),
+    }
+}
+
+fn instead(message: &str) -> TokenStream {
+    let error = syn::Error::new(Span::call_site(), message).to_compile_error();
+    quote! {
+        #error
+        /// The options could not be read.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Options {}
+    }
+}
+
+fn declare() -> Result<(Component, TokenStream), String> {
     let folder = std::env::var("CARGO_MANIFEST_DIR")
-        .map_err(|_| "`options!` works only when cargo builds the crate")?;
+        .map_err(|_| "the options stand in Cargo.toml, so only cargo can build this crate")?;
     let path = Path::new(&folder).join("Cargo.toml");
     let component = Component::read(&path).map_err(|error| error.to_string())?;
     let types: TokenStream = shape::declare(&component)
@@ -31,8 +41,9 @@ fn declare() -> Result<TokenStream, String> {
         .map_err(|error| format!("in {}: the options make no Rust: {error}", path.display()))?;
     let path = path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
     // Without this, cargo doesn't know that a change of the table changes the types.
-    Ok(quote! {
+    let tokens = quote! {
         const _: &[u8] = include_bytes!(#path);
         #types
-    })
+    };
+    Ok((component, tokens))
 }
