@@ -3,6 +3,7 @@
 //! The table is read strictly: an unknown key is an error, so that a slip in a
 //! component shows when the component is built, not when somebody misses a feature.
 
+mod place;
 mod read;
 
 use std::path::PathBuf;
@@ -10,7 +11,9 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use crate::usage::{Term, Usage, UsageError};
+pub use place::Spot;
+
+use crate::usage::{Term, Usage};
 
 /// A component, as its `Cargo.toml` describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -389,38 +392,30 @@ pub enum ManifestError {
         /// Why.
         source: std::io::Error,
     },
-    /// It isn't TOML, or the table doesn't have the schema.
-    #[error("in {}: {message}", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with its place in the file.
-        message: String,
-    },
     /// It has no table `[package.metadata.unik]`.
     #[error("{} has no table [package.metadata.unik], so it is no component", path.display())]
     NoTable {
         /// The file.
         path: PathBuf,
     },
-    /// A pattern in it is wrong.
-    #[error("in {}: option `{option}`: {source}", path.display())]
-    Usage {
+    /// It isn't TOML, the table doesn't have the schema, or something in it doesn't fit together.
+    #[error("in {}{}", path.display(), at_place(spot.as_deref(), message))]
+    Table {
         /// The file.
         path: PathBuf,
-        /// The option.
-        option: String,
         /// What is wrong.
-        source: UsageError,
-    },
-    /// Something in it doesn't fit together.
-    #[error("in {}: {message}", path.display())]
-    Inconsistent {
-        /// The file.
-        path: PathBuf,
-        /// What doesn't.
         message: String,
+        /// Where.
+        spot: Option<Box<Spot>>,
     },
+}
+
+/// `:12:9: no type `prot``, with the line below.
+fn at_place(spot: Option<&Spot>, message: &str) -> String {
+    match spot {
+        Some(spot) => format!(":{}:{}: {message}\n{spot}", spot.line, spot.column),
+        None => format!(": {message}"),
+    }
 }
 
 impl Component {

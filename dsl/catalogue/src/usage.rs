@@ -57,6 +57,8 @@ pub struct UsageError {
     pub usage: String,
     /// What is wrong.
     pub message: String,
+    /// The byte of the pattern at which the term begins that is wrong.
+    pub at: usize,
 }
 
 impl Usage {
@@ -71,7 +73,11 @@ impl Usage {
                 .and_then(|terms| {
                     if rest.is_empty() { Ok(terms) } else { Err(format!("`{rest}` is not expected here")) }
                 })
-                .map_err(|message| UsageError { usage: text.into(), message })?;
+                .map_err(|message| UsageError {
+                    usage: text.into(),
+                    message,
+                    at: text.trim_end().len() - rest.len(),
+                })?;
         Ok(Usage { terms, text: text.trim().into() })
     }
 

@@ -254,6 +254,13 @@ appliance b { }"#,
         wrong: "",
         right: "";
 
+    BAD_TABLE = "U0219", "a slip in the table of a named crate",
+        "The table `[package.metadata.unik]` in the crate's `Cargo.toml` is read strictly: a key that there isn't, \
+         a type that there isn't, or the name of a wire, placeholder, part or option that the table doesn't have \
+         is an error there, for all who use the crate. The book's chapter \"The four contracts\" has the schema.",
+        wrong: "",
+        right: "";
+
     UNKNOWN_OPTION = "U0301", "an option that the component doesn't have",
         "`unikgen components NAME` lists what a component can be told.",
         wrong: r#"appliance a {

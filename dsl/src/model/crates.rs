@@ -180,6 +180,16 @@ impl Checker<'_> {
         }
     }
 
+    /// An absolute path as a person would write it, where it is below the folder of the file.
+    fn seen_from_here(&self, path: &Path) -> PathBuf {
+        let folder = self.request.file.parent().unwrap_or(Path::new(""));
+        let whole = std::path::absolute(if folder == Path::new("") { Path::new(".") } else { folder });
+        match whole.ok().as_deref().and_then(|whole| path.strip_prefix(whole).ok()) {
+            Some(inside) => folder.join(inside),
+            None => path.to_owned(),
+        }
+    }
+
     fn take_in(&mut self, name: &Spanned<String>, folder: &Path, source: &CrateSource) {
         let problem = match Catalogue::load_crate(folder) {
             Ok(component) if component.package.name != name.value => {
@@ -206,6 +216,17 @@ impl Checker<'_> {
             Err(ManifestError::NoTable { .. }) if matches!(source, CrateSource::Path(_)) => return,
             Err(ManifestError::NoTable { .. }) => {
                 "its `Cargo.toml` has no table [package.metadata.unik], so it is no component".into()
+            }
+            Err(ManifestError::Table { path, message, spot: Some(spot) }) => {
+                // The text that the place is of; what can't be read again is said without it.
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let source = self.sources.add(self.seen_from_here(&path), text);
+                let place = Place { source, start: spot.range.start, end: spot.range.end };
+                self.error(
+                    Diagnostic::error(codes::BAD_TABLE, place, message).and(name.place, "of this crate"),
+                );
+                self.missing_crates = true;
+                return;
             }
             Err(error) => error.to_string(),
         };

@@ -9,13 +9,12 @@ use alloc::string::String;
 use unik::interface::{Tcp, TcpListener, TcpStream};
 use unik::start::{Context, StartError};
 
-unik::options!();
-
 /// Starts the service on the network `net`.
 ///
 /// # Errors
 /// When the network refuses the port.
-pub async fn start<N: Tcp>(cx: &Context, options: &'static Options, net: N) -> Result<(), StartError> {
+#[unik::service]
+pub async fn start(cx: &Context, options: &'static Options, net: impl Tcp) -> Result<(), StartError> {
     let mut listener = net.listen(options.port).map_err(|error| cx.error(alloc::format!("{error}")))?;
     let cx = *cx;
     cx.spawn(async move {

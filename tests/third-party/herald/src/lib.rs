@@ -8,12 +8,11 @@ extern crate alloc;
 use unik::interface::{Tcp, TcpListener, TcpStream};
 use unik::start::{Context, StartError};
 
-unik::options!();
-
 /// Starts the service on the network `net`; `news` is what the host half made.
 ///
 /// # Errors
 /// When the network refuses the port.
+#[unik::service]
 pub async fn start<N: Tcp>(
     cx: &Context,
     options: &'static Options,

@@ -3,12 +3,11 @@
 
 use unik::start::{Context, StartError};
 
-unik::options!();
-
 /// Prints a line.
 ///
 /// # Errors
 /// When the host doesn't know.
+#[unik::service]
 pub async fn start(cx: &Context, _options: &'static Options) -> Result<(), StartError> {
     let count = std::thread::available_parallelism().map_err(|error| cx.error(error.to_string()))?;
     println!("processors: {count}");

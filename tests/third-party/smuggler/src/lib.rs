@@ -11,12 +11,11 @@ use unik::interface::Console;
 use unik::start::{Context, StartError};
 use unik_rdrand::{Processor, Words};
 
-unik::options!();
-
 /// Draws, and says how the lot fell.
 ///
 /// # Errors
 /// When there is nothing to draw from.
+#[unik::service]
 pub async fn start(cx: &Context, _: &'static Options, console: impl Console) -> Result<(), StartError> {
     let mut processor = Processor::find().ok_or_else(|| cx.error("nothing to draw from"))?;
     let word = processor.quick_word().map_err(|failed| cx.error(failed.to_string()))?;
