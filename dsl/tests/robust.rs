@@ -118,7 +118,7 @@ proptest! {
 
     #[test]
     fn nor_does_a_right_file_with_a_slip(at in 0usize..700, piece in pieces(), cut in 0usize..20) {
-        let mut text = include_str!("right/web.unik").to_string();
+        let mut text = include_str!("right/web/case.unik").to_string();
         let floor = |text: &str, mut at: usize| { at = at.min(text.len()); while !text.is_char_boundary(at) { at -= 1; } at };
         let start = floor(&text, at);
         let end = floor(&text, at + cut);
