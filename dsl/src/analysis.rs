@@ -1,6 +1,7 @@
 //! The one way in: a file, checked and planned.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use unik_catalogue::Target;
 use unik_catalogue::value::Place;
@@ -20,6 +21,9 @@ pub struct Request<'a> {
     pub file: &'a Path,
     /// Its text, where that isn't what is on disk: an editor's buffer, standard input.
     pub text: Option<String>,
+    /// The texts of other files, where they aren't what is on disk, each by the path that
+    /// [`std::fs::canonicalize`] gives.
+    pub texts: BTreeMap<PathBuf, String>,
     /// The target, where it isn't the file's own choice: `--target`.
     pub target: Option<Target>,
     /// Values of parameters: `--set NAME=VALUE`.
@@ -34,7 +38,15 @@ impl<'a> Request<'a> {
     /// A request for `file`, with its own target and parameters.
     #[must_use]
     pub fn new(file: &'a Path, text: Option<String>) -> Self {
-        Request { file, text, target: None, set: &[], deny_warnings: false, fetch: None }
+        Request {
+            file,
+            text,
+            texts: BTreeMap::new(),
+            target: None,
+            set: &[],
+            deny_warnings: false,
+            fetch: None,
+        }
     }
 }
 

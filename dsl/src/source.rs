@@ -19,16 +19,27 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+    /// Whether it is a file, which can be changed: a value of `--set` is none.
+    pub is_file: bool,
     /// The byte at which each line starts.
     lines: Vec<usize>,
 }
 
 impl SourceMap {
-    /// Adds a text and gives its number.
+    /// Adds a text that is no file, such as a value of `--set`, and gives its number.
     pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> usize {
+        self.push(path, text, false)
+    }
+
+    /// Adds the text of a file and gives its number.
+    pub fn add_file(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> usize {
+        self.push(path, text, true)
+    }
+
+    fn push(&mut self, path: impl Into<PathBuf>, text: impl Into<String>, is_file: bool) -> usize {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        self.sources.push(Source { path: path.into(), text, lines });
+        self.sources.push(Source { path: path.into(), text, is_file, lines });
         self.sources.len() - 1
     }
 

@@ -43,10 +43,7 @@ fn run(case: &Path) -> Analysis {
         }
     }
     let file = case.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-    analyse(
-        &Request { file, text: None, target, set: &set, deny_warnings, fetch: None },
-        &common::catalogue(),
-    )
+    analyse(&Request { target, set: &set, deny_warnings, ..Request::new(file, None) }, &common::catalogue())
 }
 
 /// Compares with the expected text of `case`, in which paths are as seen from its folder.

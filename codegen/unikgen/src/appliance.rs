@@ -173,12 +173,11 @@ pub fn analyse_file(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Re
     let catalogue = catalogue()?;
     let fetch = backend::OnDemand::new(&catalogue, parameters, ui);
     let request = Request {
-        file,
-        text: None,
         target: parameters.target.map(target),
         set: &parameters.set,
         deny_warnings: parameters.deny.is_some(),
         fetch: Some(&fetch),
+        ..Request::new(file, None)
     };
     let mut analysis = analyse(&request, &catalogue);
     let baked = backend::check_host_halves(&mut analysis, parameters.offline, ui)?;

@@ -32,8 +32,9 @@ pub fn from_findings(
                 At::Instance => (instance, None),
                 At::Place(place) => (*place, None),
                 At::File { path, start, end } => {
-                    let source =
-                        *known.entry(path.clone()).or_insert_with(|| sources.add(path.clone(), read(path)));
+                    let source = *known
+                        .entry(path.clone())
+                        .or_insert_with(|| sources.add_file(path.clone(), read(path)));
                     (Place { source, start: *start, end: *end }, Some(instance))
                 }
             };

@@ -1,17 +1,20 @@
 //! What the tool has to say about a file.
 //!
 //! - [`codes`]: every code with its title, explanation, a wrong and a right example.
+//! - [`fix`]: changes of the text that mend them.
 //! - [`render`](mod@render): as text, with the lines it is about.
 //! - [`findings`]: what a component's host half found, as diagnostics.
 
 pub mod codes;
 pub mod findings;
+pub mod fix;
 pub mod render;
 
 use unik_catalogue::value::Place;
 
 pub use codes::{Code, Explanation};
 pub use findings::from_findings;
+pub use fix::{Applicability, Applied, Edit, Fix, apply};
 pub use render::{render, render_all};
 pub use unik_catalogue::host::Severity;
 
@@ -30,8 +33,8 @@ pub struct Diagnostic {
     pub secondary: Vec<Label>,
     /// The way out, a line each.
     pub helps: Vec<String>,
-    /// A change of the text that would mend it.
-    pub suggestion: Option<Suggestion>,
+    /// Changes of the text that would mend it, each by itself; the best first.
+    pub fixes: Vec<Fix>,
 }
 
 /// A place with a few words.
@@ -41,17 +44,6 @@ pub struct Label {
     pub place: Place,
     /// What is to say of it; may be empty.
     pub text: String,
-}
-
-/// A change of the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suggestion {
-    /// What it does, such as "did you mean `port`?".
-    pub message: String,
-    /// What is replaced.
-    pub place: Place,
-    /// By what.
-    pub replacement: String,
 }
 
 impl Diagnostic {
@@ -65,7 +57,7 @@ impl Diagnostic {
             primary: Label { place, text: String::new() },
             secondary: Vec::new(),
             helps: Vec::new(),
-            suggestion: None,
+            fixes: Vec::new(),
         }
     }
 
@@ -96,16 +88,16 @@ impl Diagnostic {
         self
     }
 
-    /// Proposes to write `replacement` at `place`.
+    /// Proposes to write `replacement` at `place`, where it may be that something else was meant.
     #[must_use]
-    pub fn suggest(
-        mut self,
-        message: impl Into<String>,
-        place: Place,
-        replacement: impl Into<String>,
-    ) -> Self {
-        self.suggestion =
-            Some(Suggestion { message: message.into(), place, replacement: replacement.into() });
+    pub fn suggest(self, message: impl Into<String>, place: Place, replacement: impl Into<String>) -> Self {
+        self.fix(Fix::maybe(message).replace(place, replacement))
+    }
+
+    /// Adds a change that would mend it.
+    #[must_use]
+    pub fn fix(mut self, fix: Fix) -> Self {
+        self.fixes.push(fix);
         self
     }
 

@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Diagnostic, Label, Severity};
+use super::{Diagnostic, Edit, Fix, Label, Severity};
 use crate::source::{Source, SourceMap};
 
 /// One diagnostic with the lines that it is about, ending in a newline. `colour` is
@@ -25,20 +25,22 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, colour: bool) -> Str
         main = main.element(Level::HELP.message(help));
     }
     let mut report = vec![main];
-    if let Some(suggestion) = &diagnostic.suggestion
-        && let Some(source) = sources.source(suggestion.place.source)
-    {
-        let at = source.clamp(suggestion.place);
-        let (lines, first) = window(source, at.clone());
-        let patch = Patch::new(at.start - lines.start..at.end - lines.start, &suggestion.replacement);
-        report.push(
-            Group::with_title(Level::HELP.secondary_title(&suggestion.message)).element(
-                Snippet::source(&source.text[lines])
-                    .path(source.path.to_string_lossy().into_owned())
-                    .line_start(first)
-                    .patch(patch),
-            ),
-        );
+    for fix in &diagnostic.fixes {
+        let mut group = Group::with_title(Level::HELP.secondary_title(&fix.message));
+        for (source, edits) in by_lines(fix, sources) {
+            let start = edits.iter().map(|(at, _)| at.start).min().unwrap_or(0);
+            let end = edits.iter().map(|(at, _)| at.end).max().unwrap_or(0);
+            let (lines, first) = window(source, start..end);
+            let mut snippet = Snippet::source(&source.text[lines.clone()])
+                .path(source.path.to_string_lossy().into_owned())
+                .line_start(first);
+            for (at, edit) in edits {
+                snippet = snippet
+                    .patch(Patch::new(at.start - lines.start..at.end - lines.start, &edit.replacement));
+            }
+            group = group.element(snippet);
+        }
+        report.push(group);
     }
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut text = renderer.render(&report).to_string();
@@ -52,6 +54,29 @@ pub fn render_all(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool)
     let texts: Vec<String> =
         diagnostics.iter().map(|diagnostic| render(diagnostic, sources, colour)).collect();
     texts.join("\n")
+}
+
+/// Edits of one text, each with the bytes that it changes.
+type Edits<'a> = Vec<(Range<usize>, &'a Edit)>;
+
+/// The edits of a fix, those together that touch the same lines.
+fn by_lines<'a>(fix: &'a Fix, sources: &'a SourceMap) -> Vec<(&'a Source, Edits<'a>)> {
+    let mut edits: Vec<&Edit> = fix.edits.iter().collect();
+    edits.sort_by_key(|edit| (edit.place.source, edit.place.start));
+    let mut groups: Vec<(&Source, Edits)> = Vec::new();
+    let mut last = None;
+    for edit in edits {
+        let Some(source) = sources.source(edit.place.source) else { continue };
+        let at = source.clamp(edit.place);
+        let here = (edit.place.source, source.line(at.start));
+        let end = (edit.place.source, source.line(at.end));
+        match groups.last_mut() {
+            Some((_, together)) if last == Some(here) => together.push((at, edit)),
+            _ => groups.push((source, vec![(at, edit)])),
+        }
+        last = Some(end);
+    }
+    groups
 }
 
 /// The labels of each source, that of the primary place first.

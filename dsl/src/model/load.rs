@@ -1,6 +1,6 @@
 //! The file and all that it includes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::value::Place;
@@ -31,7 +31,7 @@ pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Di
         Some(text) => as_text(text.clone().into_bytes()),
         None => std::fs::read(request.file).map_err(|error| plain(&error)).and_then(as_text),
     };
-    let number = sources.add(request.file, text.as_deref().unwrap_or_default());
+    let number = sources.add_file(request.file, text.as_deref().unwrap_or_default());
     let path = std::path::absolute(request.file).unwrap_or_else(|_| request.file.into());
     if let Err(error) = text {
         let place = Place { source: number, start: 0, end: 0 };
@@ -44,12 +44,13 @@ pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Di
     let same = identity(&path);
     let seen = HashSet::from([same.clone()]);
     let stack = vec![(same, Place { source: number, start: 0, end: 0 }, request.file.to_owned())];
-    let mut loader = Loader { sources, diagnostics, stack, seen };
+    let mut loader = Loader { texts: &request.texts, sources, diagnostics, stack, seen };
     loader.includes(&mut loaded, 0, Context::Top, request.file);
     loaded
 }
 
 struct Loader<'a> {
+    texts: &'a BTreeMap<PathBuf, String>,
     sources: &'a mut SourceMap,
     diagnostics: &'a mut Vec<Diagnostic>,
     /// The files that are being read, each with the place that included it and its path
@@ -98,7 +99,11 @@ impl Loader<'_> {
                 ));
                 continue;
             }
-            let text = match read(&path) {
+            let text = match self.texts.get(&same) {
+                Some(text) => as_text(text.clone().into_bytes()),
+                None => read(&path),
+            };
+            let text = match text {
                 Ok(text) => text,
                 Err(error) => {
                     let message = format!("can't read {}: {error}", shown.display());
@@ -106,7 +111,7 @@ impl Loader<'_> {
                     continue;
                 }
             };
-            let source = self.sources.add(&shown, text);
+            let source = self.sources.add_file(&shown, text);
             let mut found = Vec::new();
             let mut file = syntax::parse(self.sources, source, context, &mut found);
             if is_another(&file) {

@@ -31,7 +31,7 @@ use unik_catalogue::{Component, Kind, Options, Target, Value as Typed};
 
 use crate::analysis::Request;
 use crate::catalogue::Catalogue;
-use crate::diagnostic::{Diagnostic, codes, did_you_mean};
+use crate::diagnostic::{Diagnostic, Fix, codes, did_you_mean};
 use crate::fetch::LockFile;
 use crate::plan::NamedCrate;
 use crate::source::SourceMap;
@@ -308,7 +308,7 @@ impl Checker<'_> {
                         place,
                         "the file doesn't say which version of the language it is in",
                     )
-                    .suggest("begin it with", place, "unik 1\n\n"),
+                    .fix(Fix::certain("begin it with").replace(place, "unik 1\n\n")),
                 );
             }
         }

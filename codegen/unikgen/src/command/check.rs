@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use unik_catalogue::value::Place;
-use unik_dsl::diagnostic::{Label, codes};
+use unik_dsl::diagnostic::{Fix, Label, codes};
 use unik_dsl::{Analysis, Diagnostic, SourceMap};
 
 use super::output;
@@ -42,6 +42,18 @@ fn as_json(analysis: &Analysis) -> Value {
         value["text"] = json!(label.text);
         value
     };
+    let fix = |fix: &Fix| {
+        let edits: Vec<Value> = fix
+            .edits
+            .iter()
+            .map(|edit| {
+                let mut value = position(edit.place, sources);
+                value["replacement"] = json!(edit.replacement);
+                value
+            })
+            .collect();
+        json!({ "message": fix.message, "applicability": fix.applicability.word(), "edits": edits })
+    };
     let one = |diagnostic: &Diagnostic| {
         json!({
             "code": diagnostic.code.as_str(),
@@ -50,16 +62,11 @@ fn as_json(analysis: &Analysis) -> Value {
             "at": label(&diagnostic.primary),
             "related": diagnostic.secondary.iter().map(label).collect::<Vec<_>>(),
             "help": diagnostic.helps,
-            "suggestion": diagnostic.suggestion.as_ref().map(|suggestion| {
-                let mut value = position(suggestion.place, sources);
-                value["message"] = json!(suggestion.message);
-                value["replacement"] = json!(suggestion.replacement);
-                value
-            }),
+            "fixes": diagnostic.fixes.iter().map(fix).collect::<Vec<_>>(),
         })
     };
     json!({
-        "version": 1,
+        "version": 2,
         "diagnostics": analysis.diagnostics.iter().map(one).collect::<Vec<_>>(),
     })
 }
