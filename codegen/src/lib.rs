@@ -27,6 +27,7 @@
 #[cfg(feature = "image")]
 pub mod audit;
 #[cfg(feature = "image")]
+pub mod budget;
 pub mod build;
 pub mod cache;
 pub mod cargo;

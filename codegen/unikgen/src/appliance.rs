@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use unik_catalogue::Target;
+use unik_codegen::build::Built;
 use unik_codegen::{BakedSet, UserCrate};
 use unik_dsl::plan::CrateSource;
 use unik_dsl::{Analysis, Catalogue, Diagnostic, Plan, Request, SourceMap, analyse, diagnostic};
@@ -212,16 +214,39 @@ pub fn fails(diagnostics: &[Diagnostic], parameters: &Parameters) -> bool {
     diagnostics.iter().any(|diagnostic| diagnostic.is_error() || parameters.deny.is_some())
 }
 
+/// Judges the image that was made of `checked` by what its file says that it may cost.
+///
+/// # Errors
+/// [`Reported`] when it costs more; or when the image can't be read.
+pub fn within_budget(
+    checked: &Checked,
+    made: &Built,
+    parameters: &Parameters,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let Some(report) = &made.report else { return Ok(()) };
+    let size = std::fs::metadata(&made.image)
+        .with_context(|| format!("can't read {}", made.image.display()))?
+        .len();
+    let found = unik_codegen::budget::judge(&checked.plan, &checked.sources, size, report);
+    print_found(&found, &checked.sources, parameters, ui);
+    if fails(&found, parameters) { Err(Reported.into()) } else { Ok(()) }
+}
+
 /// Prints findings for people, on standard error.
 pub fn print(analysis: &Analysis, parameters: &Parameters, ui: &Ui) {
-    if analysis.diagnostics.is_empty() {
+    print_found(&analysis.diagnostics, &analysis.sources, parameters, ui);
+}
+
+fn print_found(diagnostics: &[Diagnostic], sources: &SourceMap, parameters: &Parameters, ui: &Ui) {
+    if diagnostics.is_empty() {
         return;
     }
     let colour = ui.err().0;
-    let text = diagnostic::render_all(&analysis.diagnostics, &analysis.sources, colour);
+    let text = diagnostic::render_all(diagnostics, sources, colour);
     ui::stderr(&format!("{}\n", text.trim_end()));
-    let errors = analysis.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    let warnings = analysis.diagnostics.len() - errors;
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let warnings = diagnostics.len() - errors;
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let denied = if errors == 0 && parameters.deny.is_some() { ", denied by --deny warnings" } else { "" };
     let text = match (errors, warnings) {

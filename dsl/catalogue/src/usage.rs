@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! usage   = term*
-//! term    = word                                a literal word
+//! term    = word | "<="                         a literal word; of what has an upper bound
 //!         | "<" name ":" type ">" ["..."]       a placeholder; with dots: one or more
 //!         | "[" term+ "]"                       may be left out
 //! type    = "bool" | "string" | "name" | "rate" | "ipv4" | "ipv6" | "ip" | "cidr4"
@@ -144,6 +144,10 @@ fn parse_terms(rest: &mut &str, depth: usize) -> Result<Vec<Term>, String> {
                 *rest = &rest[1..];
                 terms.push(Term::Optional(parse_terms(rest, depth + 1)?));
             }
+            Some('<') if rest.starts_with("<= ") => {
+                terms.push(Term::Word("<=".into()));
+                *rest = &rest[2..];
+            }
             Some('<') => {
                 let end = rest.find('>').ok_or("a `<` is not closed")?;
                 let (name, ty) = rest[1..end].split_once(':').ok_or("a placeholder is `<name: type>`")?;
@@ -258,6 +262,13 @@ mod tests {
     }
 
     #[test]
+    fn an_upper_bound() {
+        let usage = Usage::parse("<= <size: size>").unwrap();
+        assert_eq!(usage.terms[0], Term::Word("<=".into()));
+        assert_eq!(usage.placeholders().len(), 1);
+    }
+
+    #[test]
     fn repeats_flags_ranges_and_choices() {
         let usage =
             Usage::parse("<server: ip>... [fast] <n: integer 16..=256> <s: size 4KiB..=> <l: low|high> <d: duration 1ms..=2h>")
@@ -284,6 +295,7 @@ mod tests {
             ("<a: duration 1..=>", "is not a number"),
             ("<a: instance>", "needs the name"),
             ("Word", "is not a word"),
+            ("<=", "not closed"),
             ("[[[[[[[[[[[[[[", "nest deeper"),
             ("<a: list list list list list list list list list list port>", "nest deeper"),
         ] {

@@ -140,7 +140,7 @@ codes! {
         right: "unik 1";
 
     NOT_SUPPORTED = "U0109", "something that the language has room for, but that isn't built yet",
-        "The language keeps words for things that will come: `budget`, parameters `at boot`, \
+        "The language keeps words for things that will come: parameters `at boot`, \
          secrets. Until they have a meaning, a file that uses them is refused, never half obeyed.",
         wrong: r#"param host: name at boot = "ns1""#,
         right: r#"param host: name = "ns1""#;
@@ -719,4 +719,13 @@ appliance b { }"#,
          handlers at all: that `unikgen check` tells.",
         wrong: "",
         right: "";
+
+    OVER_BUDGET = "U0701", "more than the budget allows",
+        "What stands in `budget` is part of what the file promises: an image that is larger isn't built. The \
+         lines and components that cost most are named; `unikgen cost` tells of all of them.",
+        wrong: "",
+        right: r#"appliance a {
+    budget { image <= 400 KiB }
+    service s = say { line "hello" }
+}"#;
 }

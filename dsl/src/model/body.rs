@@ -1,10 +1,11 @@
 //! A block with its `when`s decided.
 
-use unik_catalogue::{Component, Target};
+use unik_catalogue::{OptionSpec, Target, Term, Type, Value as Typed};
 
 use super::Checker;
-use crate::diagnostic::{Diagnostic, codes, did_you_mean};
-use crate::syntax::{Condition, Statement, StatementKind, Value, ValueKind};
+use super::convert::Misfit;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::syntax::{Condition, Spanned, Statement, StatementKind, Subject, Test, Value, ValueKind};
 
 impl Checker<'_> {
     /// The statements that count, each with the number of `when`s around it: what stands
@@ -51,37 +52,74 @@ impl Checker<'_> {
     }
 
     /// Whether the condition holds; `None` where that can't be told, which was said.
-    fn holds(&mut self, condition: &Condition) -> Option<bool> {
-        let Condition { subject, negated, value } = condition;
-        let equal = match &subject.value {
-            None => {
-                let words = Target::ALL.map(Target::word);
-                let ValueKind::Word(word) = &self.resolve(value).ok()?.kind else {
-                    self.error(Diagnostic::error(
-                        codes::CONDITION,
-                        value.place,
-                        "the target is `machine`, `process` or `sim`",
-                    ));
-                    return None;
-                };
-                if !words.contains(&word.as_str()) {
-                    let mut diagnostic = Diagnostic::error(
-                        codes::CONDITION,
-                        value.place,
-                        format!("there is no target `{word}`"),
+    pub(super) fn holds(&mut self, condition: &Condition) -> Option<bool> {
+        let (ty, subject, what) = self.subject(&condition.subject)?;
+        let is_setting = matches!(condition.subject.value, Subject::Setting(_));
+        let compared = |checker: &mut Self, value: &Value, ty: &Type| match checker.convert(value, ty) {
+            Ok(typed) => Some(typed),
+            Err(Misfit::Poisoned) => None,
+            Err(Misfit::Because(mut reason)) => {
+                if is_setting {
+                    reason.code = codes::CONDITION;
+                }
+                checker.error(reason.diagnostic(&what));
+                None
+            }
+        };
+        Some(match &condition.test {
+            Test::Holds => {
+                if ty != Type::Bool {
+                    let place = condition.subject.place;
+                    self.error(
+                        Diagnostic::error(codes::CONDITION, place, format!("{what} isn't true or false"))
+                            .label(format!("it is {ty}"))
+                            .help("say what it should be: `when … == VALUE`, or `in [ONE, OTHER]`"),
                     );
-                    diagnostic = match did_you_mean(word, words) {
-                        Some(near) => {
-                            diagnostic.suggest(format!("did you mean `{near}`?"), value.place, near)
-                        }
-                        None => diagnostic.help("the target is `machine`, `process` or `sim`"),
-                    };
-                    self.error(diagnostic);
                     return None;
                 }
-                word == self.target.word()
+                subject? == Typed::Bool(true)
             }
-            Some(name) => {
+            Test::Equals(value) => compared(self, value, &ty)? == subject?,
+            Test::Differs(value) => compared(self, value, &ty)? != subject?,
+            Test::In(value) => {
+                let Typed::List(values) = compared(self, value, &Type::List(Box::new(ty)))? else {
+                    return None;
+                };
+                values.contains(&subject?)
+            }
+        })
+    }
+
+    /// The type of what a condition is about, its value where it has one, and what it is called.
+    fn subject(&mut self, subject: &Spanned<Subject>) -> Option<(Type, Option<Typed>, String)> {
+        match &subject.value {
+            Subject::Setting(key) => {
+                let choices = self.choices();
+                let what = format!("`{key}`");
+                if let Some((_, words, _)) = choices.iter().find(|(known, ..)| known == key) {
+                    let value = match key.as_str() {
+                        "target" => Some(self.target.word().to_string()),
+                        _ => self.chosen.get(key).cloned(),
+                    };
+                    return Some((Type::OneOf(words.clone()), value.map(Typed::Word), what));
+                }
+                let known: Vec<String> = choices.iter().map(|(key, ..)| format!("`{key}`")).collect();
+                let mut diagnostic = Diagnostic::error(
+                    codes::CONDITION,
+                    subject.place,
+                    format!("`{key}` is nothing that a condition can be about"),
+                );
+                diagnostic = if self.bindings.contains_key(key) {
+                    diagnostic.suggest(format!("did you mean `${key}`?"), subject.place, format!("${key}"))
+                } else if let Some(near) = self.near(key, choices.iter().map(|(key, ..)| key)) {
+                    diagnostic.suggest(format!("did you mean `{near}`?"), subject.place, near)
+                } else {
+                    diagnostic.help(format!("it is about {} or a parameter, `$NAME`", known.join(", ")))
+                };
+                self.error(diagnostic);
+                None
+            }
+            Subject::Name(name) => {
                 let reference = Value { place: subject.place, kind: ValueKind::Reference(name.clone()) };
                 let Some(ty) = self.type_of(&reference)? else {
                     self.error(
@@ -90,17 +128,34 @@ impl Checker<'_> {
                             subject.place,
                             format!("`${name}` is no parameter"),
                         )
-                        .help("a condition is about the target or a parameter"),
+                        .help("a condition is about a setting such as `target`, or a parameter"),
                     );
                     return None;
                 };
                 let what = format!("`${name}`");
-                let left = self.convert_or_say(&reference, &ty, &what)?;
-                let right = self.convert_or_say(value, &ty, &what)?;
-                left == right
+                let value = self.convert_or_say(&reference, &ty, &what)?;
+                Some((ty, Some(value), what))
             }
+        }
+    }
+
+    /// The settings of the appliance that are a choice of words, which a condition may be about:
+    /// key, words and default. Not all targets can be written as a setting.
+    fn choices(&self) -> Vec<(String, Vec<String>, Option<String>)> {
+        let Some(component) = self.catalogue.appliance() else { return Vec::new() };
+        let choice = |(key, spec): (&String, &OptionSpec)| {
+            let [form] = spec.forms.as_slice() else { return None };
+            let [Term::Placeholder { ty: Type::OneOf(words), repeats: false, .. }] = form.usage.terms.as_slice()
+            else {
+                return None;
+            };
+            let words = match key.as_str() {
+                "target" => Target::ALL.map(|target| target.word().to_string()).to_vec(),
+                _ => words.clone(),
+            };
+            Some((key.clone(), words, spec.default.clone()))
         };
-        Some(equal != *negated)
+        component.options.iter().filter_map(choice).collect()
     }
 
     /// Notes what a block uses that doesn't count now, so that nothing in it is called
@@ -109,10 +164,10 @@ impl Checker<'_> {
         for statement in statements {
             match &statement.kind {
                 StatementKind::When { condition, body } => {
-                    if let Some(name) = &condition.subject.value {
+                    if let Subject::Name(name) = &condition.subject.value {
                         self.mark_read(name);
                     }
-                    self.mention_value(&condition.value);
+                    condition.test.value().into_iter().for_each(|value| self.mention_value(value));
                     self.mention(&body.iter().collect::<Vec<_>>());
                 }
                 StatementKind::Declaration(declaration) => {
@@ -145,19 +200,35 @@ impl Checker<'_> {
         }
     }
 
-    /// The target: what was asked for, else the setting `target`, else its default. It
-    /// can't stand under a condition on itself.
-    pub(super) fn find_target(&mut self, statements: &[&Statement], settings: Option<&Component>) -> Target {
-        let mut written = None;
+    /// Finds out what the settings are that conditions may be about, which can't stand under a
+    /// condition on themselves. The target first: others may depend on it.
+    pub(super) fn choose(&mut self, statements: &[&Statement]) {
+        let mut choices = self.choices();
+        choices.sort_by_key(|(key, ..)| key != "target");
+        for (key, words, default) in choices {
+            let chosen = self.written_setting(&key, statements).filter(|word| words.contains(word)).or(default);
+            if key == "target" {
+                let word = chosen.unwrap_or_default();
+                let own = Target::ALL.into_iter().find(|target| target.word() == word);
+                self.target = self.request.target.or(own).unwrap_or(Target::Machine);
+            } else if let Some(word) = chosen {
+                self.chosen.insert(key, word);
+            }
+        }
+    }
+
+    /// The word that stands after the setting `key`, where it counts.
+    fn written_setting(&mut self, key: &str, statements: &[&Statement]) -> Option<String> {
+        let mut written: Option<(usize, String)> = None;
         let said = self.said.clone();
-        let mut open: Vec<(&Statement, bool)> =
-            statements.iter().map(|statement| (*statement, false)).collect();
+        let mut open: Vec<(&Statement, usize, bool)> =
+            statements.iter().map(|statement| (*statement, 0, false)).collect();
         open.reverse();
-        while let Some((statement, under_target)) = open.pop() {
+        while let Some((statement, level, under_itself)) = open.pop() {
             match &statement.kind {
                 StatementKind::When { condition, body } => {
-                    let on_target = condition.subject.value.is_none();
-                    let counts = on_target || {
+                    let on_itself = condition.subject.value == Subject::Setting(key.into());
+                    let counts = on_itself || {
                         // Whether it holds is said, with all that is wrong, when the
                         // block's turn comes.
                         let said = self.diagnostics.len();
@@ -166,33 +237,29 @@ impl Checker<'_> {
                         holds
                     };
                     if counts {
-                        open.extend(body.iter().rev().map(|inner| (inner, under_target || on_target)));
+                        let inner = body.iter().rev();
+                        open.extend(inner.map(|inner| (inner, level + 1, under_itself || on_itself)));
                     }
                 }
-                StatementKind::Entry(entry) if entry.key.value == "target" => {
-                    if under_target {
+                StatementKind::Entry(entry) if entry.key.value == key => {
+                    if under_itself {
                         self.error(Diagnostic::error(
                             codes::CONDITION,
                             entry.key.place,
-                            "the target can't depend on the target",
+                            format!("`{key}` can't depend on `{key}`"),
                         ));
                     } else if let [value] = entry.values.as_slice()
                         && let Ok(value) = self.resolve(value)
                         && let ValueKind::Word(word) = &value.kind
+                        && written.as_ref().is_none_or(|(before, _)| *before <= level)
                     {
-                        written = Some(word.clone());
+                        written = Some((level, word.clone()));
                     }
                 }
                 _ => {}
             }
         }
         self.said = said;
-        let default = settings.and_then(|component| component.options.get("target")?.default.clone());
-        let word = written.or(default).unwrap_or_default();
-        self.request.target.unwrap_or(if word == Target::Process.word() {
-            Target::Process
-        } else {
-            Target::Machine
-        })
+        written.map(|(_, word)| word)
     }
 }

@@ -323,6 +323,7 @@ impl Checker<'_> {
             ValueKind::Endpoint(_) => format!("the endpoint {text}"),
             ValueKind::Place { .. } => format!("the place `{text}`"),
             ValueKind::List(_) => "a list".into(),
+            ValueKind::Bound(_) => format!("`{text}`"),
             ValueKind::Reference(_) | ValueKind::Malformed => format!("`{text}`"),
         }
     }

@@ -143,6 +143,11 @@ impl Checker<'_> {
         };
         let diagnostic =
             Diagnostic::error(codes::WRONG_TYPE, value.place, message).label(format!("expected {list}"));
+        if let ValueKind::Bound(_) = &value.kind
+            && words == ["`<=`"]
+        {
+            return diagnostic.suggest("a bound is the most that may be", value.place, "<=");
+        }
         if let ValueKind::Word(word) = &value.kind
             && let Some(near) = self.near(word, words.iter().map(|word| word.trim_matches('`')))
         {
@@ -285,7 +290,7 @@ impl Checker<'_> {
     }
 
     fn is_word(&self, value: Option<&Value>, word: &str) -> bool {
-        matches!(value, Some(Value { kind: ValueKind::Word(found), .. }) if found == word)
+        matches!(value, Some(Value { kind: ValueKind::Word(found) | ValueKind::Bound(found), .. }) if found == word)
     }
 }
 

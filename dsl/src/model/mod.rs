@@ -118,6 +118,8 @@ struct Checker<'a> {
     sources: SourceMap,
     diagnostics: Vec<Diagnostic>,
     target: Target,
+    /// The other settings that conditions may be about.
+    chosen: BTreeMap<String, String>,
     bindings: HashMap<String, names::Binding>,
     /// Component that each declared name is an instance of; `None`: can't be told.
     declared: BTreeMap<String, Declared>,
@@ -192,6 +194,7 @@ impl<'a> Checker<'a> {
             sources,
             diagnostics,
             target: Target::Machine,
+            chosen: BTreeMap::new(),
             bindings: HashMap::new(),
             declared: BTreeMap::new(),
             mentioned: BTreeSet::new(),
@@ -219,7 +222,7 @@ impl Checker<'_> {
             return None;
         };
         let settings_of = self.catalogue.appliance().cloned();
-        self.target = self.find_target(&inside, settings_of.as_deref());
+        self.choose(&inside);
         let mut flat = Vec::new();
         self.flatten(&inside, 0, &mut flat);
 

@@ -11,7 +11,8 @@ use unik_catalogue::value::Place;
 use super::scan::RawEntry;
 use super::words::{at_boot, bare, expected, form, invisible, odd, shorten, token_length};
 use super::{
-    Condition, Context, Declaration, Entry, Spanned, Statement, StatementKind, Value, ValueKind, atom,
+    Condition, Context, Declaration, Entry, Spanned, Statement, StatementKind, Subject, Test, Value,
+    ValueKind, atom,
 };
 use crate::diagnostic::{Diagnostic, codes, did_you_mean};
 
@@ -55,10 +56,7 @@ impl<'a> Parser<'a, '_> {
                 }
                 _ => Context::Options,
             };
-            let body = match self.first_word(&raw.head) {
-                "budget" => Vec::new(),
-                _ => self.statements(raw.body.as_deref().unwrap_or_default(), inner),
-            };
+            let body = self.statements(raw.body.as_deref().unwrap_or_default(), inner);
             self.broken(raw, body)
         });
         Statement { place, docs, kind }
@@ -203,17 +201,23 @@ impl<'a> Parser<'a, '_> {
                 let subject = parts.next()?;
                 let place = self.place_of(&subject, offset);
                 let value = match subject.as_rule() {
-                    Rule::reference => Some(subject.as_str().trim_start_matches('$').into()),
-                    _ => None,
+                    Rule::reference => Subject::Name(subject.as_str().trim_start_matches('$').into()),
+                    _ => Subject::Setting(subject.as_str().into()),
                 };
-                let negated = parts.next()?.as_str() == "!=";
-                let compared = parts.next()?;
-                let value = Condition {
-                    subject: Spanned { value, place },
-                    negated,
-                    value: self.value(compared, offset),
+                let test = match parts.next() {
+                    None => Test::Holds,
+                    Some(how) => {
+                        let value = parts.next()?;
+                        let value = self.value(value, offset);
+                        match how.as_str() {
+                            "==" => Test::Equals(value),
+                            "!=" => Test::Differs(value),
+                            _ => Test::In(value),
+                        }
+                    }
                 };
-                StatementKind::When { condition: value, body: self.statements(block?, context) }
+                let condition = Condition { subject: Spanned { value, place }, test };
+                StatementKind::When { condition, body: self.statements(block?, context) }
             }
             Rule::only_named_crate => {
                 let name = self.spanned(&parts.next()?, offset);
@@ -240,7 +244,15 @@ impl<'a> Parser<'a, '_> {
             }
             _ => {
                 let key = self.spanned(&keyword, offset);
-                let values: Vec<Value> = parts.map(|part| self.value(part, offset)).collect();
+                let values: Vec<Value> = parts
+                    .map(|part| match part.as_rule() {
+                        Rule::bound => Value {
+                            place: self.place_of(&part, offset),
+                            kind: ValueKind::Bound(part.as_str().into()),
+                        },
+                        _ => self.value(part, offset),
+                    })
+                    .collect();
                 let body = block.map(|block| self.statements(block, Context::Options));
                 StatementKind::Entry(Entry { key, values, body })
             }
@@ -282,10 +294,6 @@ impl<'a> Parser<'a, '_> {
             (Context::Appliance, "unik" | "appliance") => {
                 Diagnostic::error(codes::MISPLACED, here, format!("`{word}` stands at the top of the file"))
                     .label("inside of an appliance")
-            }
-            (Context::Appliance, "budget") => {
-                Diagnostic::error(codes::NOT_SUPPORTED, here, "budgets are not supported yet")
-                    .help("leave it out; `unikgen build` prints what the image costs")
             }
             (Context::Appliance, _) => return false,
             (Context::Options, _) if is_declaration => Diagnostic::error(

@@ -76,7 +76,7 @@ pub enum StatementKind {
         /// Its value.
         value: Value,
     },
-    /// `when SUBJECT == VALUE { … }`
+    /// `when SUBJECT == VALUE { … }`, `when $NAME { … }`
     When {
         /// The condition.
         condition: Condition,
@@ -113,12 +113,43 @@ pub enum StatementKind {
 /// The condition of a `when`.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// `None`: the target. Otherwise the name after the `$`.
-    pub subject: Spanned<Option<String>>,
-    /// Whether it is `!=`.
-    pub negated: bool,
-    /// What it is compared with.
-    pub value: Value,
+    /// What it is about.
+    pub subject: Spanned<Subject>,
+    /// What must be so of it.
+    pub test: Test,
+}
+
+/// What a condition is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// `target`: a setting of the appliance, by its key.
+    Setting(String),
+    /// `$name`: a parameter, without the `$`.
+    Name(String),
+}
+
+/// What must be so of the subject of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// Nothing is compared: it is true.
+    Holds,
+    /// `== VALUE`
+    Equals(Value),
+    /// `!= VALUE`
+    Differs(Value),
+    /// `in [ONE, OTHER]`
+    In(Value),
+}
+
+impl Test {
+    /// What the subject is compared with.
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Test::Holds => None,
+            Test::Equals(value) | Test::Differs(value) | Test::In(value) => Some(value),
+        }
+    }
 }
 
 /// The declaration of an instance.
@@ -188,6 +219,8 @@ pub enum ValueKind {
     },
     /// `[80, 443]`
     List(Vec<Value>),
+    /// `<=` before a value, in an entry.
+    Bound(String),
     /// Looks like a value and is none; what is wrong has been said.
     Malformed,
 }

@@ -28,7 +28,9 @@ pub fn form(rule: Rule) -> Option<&'static str> {
         Rule::only_param => "a parameter is written `param NAME: TYPE = DEFAULT`",
         Rule::only_include => "it is written `include \"FILE\"`",
         Rule::only_binding => "it is written `let NAME = VALUE`",
-        Rule::only_condition => "it is written `when target == process { … }` or `when $NAME == VALUE { … }`",
+        Rule::only_condition => {
+            "it is written `when target == process { … }`, `when $NAME != VALUE { … }`, `when $NAME in [ONE, OTHER] { … }` or `when $NAME { … }`"
+        },
         Rule::only_named_crate => "it is written `crate NAME { path \"FOLDER\" }`",
         Rule::only_appliance => "it is written `appliance NAME { … }`",
         Rule::only_declaration => "a declaration is written `KIND NAME = COMPONENT on WIRES { … }`",
@@ -46,6 +48,7 @@ pub fn expected(rules: &[Rule]) -> String {
             Rule::equals => "`=`",
             Rule::colon => "`:`",
             Rule::comparison => "`==` or `!=`",
+            Rule::key_in => "`in`",
             Rule::name => "a name",
             Rule::crate_name => "the name of a crate",
             Rule::component => "the name of a component",
@@ -56,7 +59,9 @@ pub fn expected(rules: &[Rule]) -> String {
             Rule::type_text => "a type",
             Rule::string => "text in quotes",
             Rule::integer | Rule::digits => "a number",
-            Rule::subject => "`target`",
+            Rule::setting => "`target`",
+            // Few entries take one, and their usage says so.
+            Rule::bound => continue,
             Rule::reference => "`$NAME`",
             // A number may have one; whoever wants a number is told so.
             Rule::unit | Rule::known_unit => continue,

@@ -59,6 +59,7 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
         None => None,
     };
     let made = backend::build(&subject, &checked, &parameters, &args.cargo, seed, ui)?;
+    appliance::within_budget(&checked, &made, &parameters, ui)?;
     copy(&made.image, &to)?;
     if args.twin {
         copy(&made.twin, &twin_place)?;

@@ -121,7 +121,9 @@ fn prepare_file(
     }
     // Before the build: a taken port needn't wait for it.
     let (published, taps) = plug_in(&needs, &choice, args, running)?;
-    let image = backend::build(subject, &checked, &parameters, &args.cargo, None, ui)?.image;
+    let made = backend::build(subject, &checked, &parameters, &args.cargo, None, ui)?;
+    appliance::within_budget(&checked, &made, &parameters, ui)?;
+    let image = made.image;
     Ok(Prepared { choice, needs, image, published, taps })
 }
 
