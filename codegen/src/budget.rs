@@ -2,10 +2,10 @@
 
 use unik_catalogue::value::{Place, Size};
 use unik_catalogue::{Options, Value};
+use unik_dsl::Diagnostic;
 use unik_dsl::diagnostic::codes;
 use unik_dsl::plan::{Origin, Plan};
 use unik_dsl::source::SourceMap;
-use unik_dsl::Diagnostic;
 
 use crate::audit::bill::{self, Share};
 use crate::image::Report;

@@ -42,3 +42,29 @@ fn what_is_no_image_and_what_is_no_file() {
         assert!(!said.contains("panicked"), "{said}");
     }
 }
+
+#[test]
+fn an_image_over_its_budget() {
+    let folder = scratch();
+    let file = folder.path().join("hello.unik");
+    let text = std::fs::read_to_string(example("hello").join("hello.unik")).expect("the example");
+    let with = |budget: &str| {
+        let text =
+            text.replace("appliance hello {", &format!("appliance hello {{\n    budget {{ {budget} }}"));
+        std::fs::write(&file, text).expect("it can be written");
+    };
+    let image = folder.path().join("hello.img");
+    let (file_is, image_is) = (file.to_string_lossy(), image.to_string_lossy());
+    let arguments = ["build", &file_is, "-o", &image_is];
+    with("image <= 4 KiB");
+    let (said, code) = refused(&arguments);
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["error[U0701]", "budget { image <= 4 KiB }", "and its budget is 4 KiB", "costs", "runtime"] {
+        assert!(said.contains(part), "no `{part}` in:\n{said}");
+    }
+    assert!(!image.exists(), "an image that is too large was put in place");
+    with("image <= 1 MiB");
+    let output = unikgen_command().args(arguments).output().expect("unikgen runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(image.exists());
+}

@@ -225,9 +225,8 @@ pub fn within_budget(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let Some(report) = &made.report else { return Ok(()) };
-    let size = std::fs::metadata(&made.image)
-        .with_context(|| format!("can't read {}", made.image.display()))?
-        .len();
+    let size =
+        std::fs::metadata(&made.image).with_context(|| format!("can't read {}", made.image.display()))?.len();
     let found = unik_codegen::budget::judge(&checked.plan, &checked.sources, size, report);
     print_found(&found, &checked.sources, parameters, ui);
     if fails(&found, parameters) { Err(Reported.into()) } else { Ok(()) }

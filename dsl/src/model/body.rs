@@ -145,7 +145,8 @@ impl Checker<'_> {
         let Some(component) = self.catalogue.appliance() else { return Vec::new() };
         let choice = |(key, spec): (&String, &OptionSpec)| {
             let [form] = spec.forms.as_slice() else { return None };
-            let [Term::Placeholder { ty: Type::OneOf(words), repeats: false, .. }] = form.usage.terms.as_slice()
+            let [Term::Placeholder { ty: Type::OneOf(words), repeats: false, .. }] =
+                form.usage.terms.as_slice()
             else {
                 return None;
             };
@@ -206,7 +207,8 @@ impl Checker<'_> {
         let mut choices = self.choices();
         choices.sort_by_key(|(key, ..)| key != "target");
         for (key, words, default) in choices {
-            let chosen = self.written_setting(&key, statements).filter(|word| words.contains(word)).or(default);
+            let chosen =
+                self.written_setting(&key, statements).filter(|word| words.contains(word)).or(default);
             if key == "target" {
                 let word = chosen.unwrap_or_default();
                 let own = Target::ALL.into_iter().find(|target| target.word() == word);

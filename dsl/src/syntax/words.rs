@@ -30,7 +30,7 @@ pub fn form(rule: Rule) -> Option<&'static str> {
         Rule::only_binding => "it is written `let NAME = VALUE`",
         Rule::only_condition => {
             "it is written `when target == process { … }`, `when $NAME != VALUE { … }`, `when $NAME in [ONE, OTHER] { … }` or `when $NAME { … }`"
-        },
+        }
         Rule::only_named_crate => "it is written `crate NAME { path \"FOLDER\" }`",
         Rule::only_appliance => "it is written `appliance NAME { … }`",
         Rule::only_declaration => "a declaration is written `KIND NAME = COMPONENT on WIRES { … }`",
