@@ -7,7 +7,7 @@ use unik_catalogue::Target;
 use unik_catalogue::value::Place;
 
 use crate::catalogue::Catalogue;
-use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::diagnostic::{self, Diagnostic, Levels, Severity, codes};
 use crate::fetch::Fetch;
 use crate::model;
 use crate::plan::Plan;
@@ -28,8 +28,8 @@ pub struct Request<'a> {
     pub target: Option<Target>,
     /// Values of parameters: `--set NAME=VALUE`.
     pub set: &'a [(String, String)],
-    /// Whether warnings stop the build: `--deny warnings`.
-    pub deny_warnings: bool,
+    /// What warnings are taken for: `--deny` and `--allow`.
+    pub levels: Levels,
     /// What brings the crates that the file names by git or version.
     pub fetch: Option<&'a dyn Fetch>,
 }
@@ -44,7 +44,7 @@ impl<'a> Request<'a> {
             texts: BTreeMap::new(),
             target: None,
             set: &[],
-            deny_warnings: false,
+            levels: Levels::default(),
             fetch: None,
         }
     }
@@ -69,18 +69,15 @@ const MAX_DIAGNOSTICS: usize = 100;
 pub fn analyse(request: &Request, catalogue: &Catalogue) -> Analysis {
     let (model, sources, mut diagnostics) = model::check(request, catalogue);
     let plan = model.and_then(|model| planner::plan(model, &sources, &mut diagnostics));
-    if request.deny_warnings {
-        diagnostics.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
-    }
+    request.levels.apply(&mut diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.place.source, diagnostic.primary.place.start));
+    diagnostic::sort(&mut diagnostics);
     if diagnostics.len() > MAX_DIAGNOSTICS {
         // Errors go before warnings where not all can be shown.
         diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error());
         let more = diagnostics.split_off(MAX_DIAGNOSTICS);
         let place = more.first().map_or(Place { source: 0, start: 0, end: 0 }, |first| first.primary.place);
-        diagnostics
-            .sort_by_key(|diagnostic| (diagnostic.primary.place.source, diagnostic.primary.place.start));
+        diagnostic::sort(&mut diagnostics);
         let message = format!("{} more errors and warnings are not shown", more.len());
         let mut last = Diagnostic::error(codes::TOO_MANY, place, message).label("the first of them is here");
         if sound {

@@ -3,7 +3,7 @@
 //! A case is a folder in `tests/wrong/` or `tests/right/`: the file `case.unik`, what it
 //! needs beside it, and the expected text in `expected.txt`, which
 //! `UNIK_BLESS=1 cargo test -p unik-dsl --test corpus` writes. Lines `// set NAME=VALUE`,
-//! `// target TARGET` and `// deny` at the start of a case stand for the arguments of the
+//! `// target TARGET`, `// deny CODE` and `// allow CODE` at the start of a case stand for the arguments of the
 //! command. (A lone file `NAME.unik` with its `NAME.expected` is a case, too.)
 
 mod common;
@@ -11,6 +11,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::Target;
+use unik_dsl::diagnostic::{Levels, codes};
 use unik_dsl::{Analysis, Request, analyse, diagnostic};
 
 fn cases(folder: &str) -> Vec<PathBuf> {
@@ -19,6 +20,7 @@ fn cases(folder: &str) -> Vec<PathBuf> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .map(|path| if path.is_dir() { path.join("case.unik") } else { path })
+        .inspect(|path| assert!(path.is_file(), "{} isn't there", path.display()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "unik"))
         .collect();
     cases.sort();
@@ -29,7 +31,7 @@ fn run(case: &Path) -> Analysis {
     let text = std::fs::read_to_string(case).unwrap_or_default();
     let mut set = Vec::new();
     let mut target = None;
-    let mut deny_warnings = false;
+    let mut levels = Levels::default();
     for line in text.lines().map_while(|line| line.strip_prefix("// ")) {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("set", pair) => {
@@ -38,12 +40,14 @@ fn run(case: &Path) -> Analysis {
             }
             ("target", "process") => target = Some(Target::Process),
             ("target", "machine") => target = Some(Target::Machine),
-            ("deny", _) => deny_warnings = true,
+            ("deny", "warnings") => levels.deny_all = true,
+            ("deny", code) => levels.deny.push(codes::explanation(code).unwrap().code),
+            ("allow", code) => levels.allow.push(codes::explanation(code).unwrap().code),
             _ => {}
         }
     }
     let file = case.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-    analyse(&Request { target, set: &set, deny_warnings, ..Request::new(file, None) }, &common::catalogue())
+    analyse(&Request { target, set: &set, levels, ..Request::new(file, None) }, &common::catalogue())
 }
 
 /// Compares with the expected text of `case`, in which paths are as seen from its folder.

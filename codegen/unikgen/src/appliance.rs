@@ -1,16 +1,19 @@
 //! From what was named on the command line to an analysed appliance.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use unik_catalogue::Target;
 use unik_codegen::build::Built;
 use unik_codegen::{BakedSet, UserCrate};
+use unik_dsl::diagnostic::format;
 use unik_dsl::plan::CrateSource;
 use unik_dsl::{Analysis, Catalogue, Diagnostic, Plan, Request, SourceMap, analyse, diagnostic};
 
 use crate::backend;
-use crate::cli::{Parameters, TargetChoice};
+use crate::cli::{Format, Parameters, TargetChoice};
+use crate::command::output;
 use crate::exit::{self, Reported};
 use crate::ui::{self, Ui};
 
@@ -169,19 +172,10 @@ impl Checked {
 /// Checks a file, the host halves of its components included, and gives what they baked.
 ///
 /// # Errors
-/// When the catalogue itself is wrong, or the host half of a third party can't be built for
-/// a reason that isn't its own.
+/// When the catalogue itself is wrong, what is denied is allowed, too, or the host half of a
+/// third party can't be built for a reason that isn't its own.
 pub fn analyse_file(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Result<(Analysis, BakedSet)> {
-    let catalogue = catalogue()?;
-    let fetch = backend::OnDemand::new(&catalogue, parameters, ui);
-    let request = Request {
-        target: parameters.target.map(target),
-        set: &parameters.set,
-        deny_warnings: parameters.deny.is_some(),
-        fetch: Some(&fetch),
-        ..Request::new(file, None)
-    };
-    let mut analysis = analyse(&request, &catalogue);
+    let mut analysis = analyse_text(file, &BTreeMap::new(), parameters, ui)?;
     let baked = backend::check_host_halves(&mut analysis, parameters.offline, ui)?;
     if let Some(plan) = &analysis.plan {
         let orphans = unik_codegen::handlers::without_crate(plan, &analysis.sources);
@@ -191,7 +185,36 @@ pub fn analyse_file(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Re
             analysis.plan = None;
         }
     }
+    parameters.levels()?.apply(&mut analysis.diagnostics);
+    diagnostic::sort(&mut analysis.diagnostics);
+    if fails(&analysis.diagnostics) {
+        analysis.plan = None;
+    }
     Ok((analysis, baked))
+}
+
+/// What the checker itself says of a file, with `texts` in place of what is on disk.
+///
+/// # Errors
+/// When the catalogue itself is wrong, or what is denied is allowed, too.
+pub fn analyse_text(
+    file: &Path,
+    texts: &BTreeMap<PathBuf, String>,
+    parameters: &Parameters,
+    ui: &Ui,
+) -> anyhow::Result<Analysis> {
+    let catalogue = catalogue()?;
+    let fetch = backend::OnDemand::new(&catalogue, parameters, ui);
+    let own = file.canonicalize().ok().and_then(|path| texts.get(&path).cloned());
+    let request = Request {
+        texts: texts.clone(),
+        target: parameters.target.map(target),
+        set: &parameters.set,
+        levels: parameters.levels()?,
+        fetch: Some(&fetch),
+        ..Request::new(file, own)
+    };
+    Ok(analyse(&request, &catalogue))
 }
 
 /// Checks, prints what was found on standard error, and gives the plan.
@@ -199,19 +222,46 @@ pub fn analyse_file(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Re
 /// # Errors
 /// [`Reported`] when there are errors: they are printed then.
 pub fn check(file: &Path, parameters: &Parameters, ui: &Ui) -> anyhow::Result<Checked> {
+    check_as(file, parameters, Format::Human, ui)
+}
+
+/// As [`check`], with findings in a format that goes to standard output.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_as(file: &Path, parameters: &Parameters, format: Format, ui: &Ui) -> anyhow::Result<Checked> {
     let (analysis, baked) = analyse_file(file, parameters, ui)?;
-    print(&analysis, parameters, ui);
+    output(&formatted(&analysis, format)?)?;
+    if format == Format::Human {
+        print(&analysis, ui);
+    }
     match analysis.plan {
-        Some(plan) if !fails(&analysis.diagnostics, parameters) => {
-            Ok(Checked { plan, sources: analysis.sources, baked })
-        }
-        _ => Err(Reported.into()),
+        Some(plan) => Ok(Checked { plan, sources: analysis.sources, baked }),
+        None => Err(Reported.into()),
     }
 }
 
 /// Whether these findings stop the build.
-pub fn fails(diagnostics: &[Diagnostic], parameters: &Parameters) -> bool {
-    diagnostics.iter().any(|diagnostic| diagnostic.is_error() || parameters.deny.is_some())
+pub fn fails(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(Diagnostic::is_error)
+}
+
+/// Findings in a format for standard output; nothing in that for people.
+///
+/// # Errors
+/// When there is no current folder.
+pub fn formatted(analysis: &Analysis, format: Format) -> anyhow::Result<String> {
+    let (found, sources) = (&analysis.diagnostics, &analysis.sources);
+    Ok(match format {
+        Format::Human => String::new(),
+        Format::Short => format::short(found, sources),
+        Format::Json => format!("{:#}\n", format::json(found, sources)),
+        Format::Sarif => {
+            let here = std::env::current_dir().context("there is no current folder")?;
+            let log = format::sarif(found, sources, Some(&here), env!("CARGO_PKG_VERSION"));
+            format!("{log:#}\n")
+        }
+    })
 }
 
 /// Judges the image that was made of `checked` by what its file says that it may cost.
@@ -227,17 +277,18 @@ pub fn within_budget(
     let Some(report) = &made.report else { return Ok(()) };
     let size =
         std::fs::metadata(&made.image).with_context(|| format!("can't read {}", made.image.display()))?.len();
-    let found = unik_codegen::budget::judge(&checked.plan, &checked.sources, size, report);
-    print_found(&found, &checked.sources, parameters, ui);
-    if fails(&found, parameters) { Err(Reported.into()) } else { Ok(()) }
+    let mut found = unik_codegen::budget::judge(&checked.plan, &checked.sources, size, report);
+    parameters.levels()?.apply(&mut found);
+    print_found(&found, &checked.sources, ui);
+    if fails(&found) { Err(Reported.into()) } else { Ok(()) }
 }
 
 /// Prints findings for people, on standard error.
-pub fn print(analysis: &Analysis, parameters: &Parameters, ui: &Ui) {
-    print_found(&analysis.diagnostics, &analysis.sources, parameters, ui);
+pub fn print(analysis: &Analysis, ui: &Ui) {
+    print_found(&analysis.diagnostics, &analysis.sources, ui);
 }
 
-fn print_found(diagnostics: &[Diagnostic], sources: &SourceMap, parameters: &Parameters, ui: &Ui) {
+fn print_found(diagnostics: &[Diagnostic], sources: &SourceMap, ui: &Ui) {
     if diagnostics.is_empty() {
         return;
     }
@@ -247,9 +298,8 @@ fn print_found(diagnostics: &[Diagnostic], sources: &SourceMap, parameters: &Par
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let warnings = diagnostics.len() - errors;
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let denied = if errors == 0 && parameters.deny.is_some() { ", denied by --deny warnings" } else { "" };
     let text = match (errors, warnings) {
-        (0, warnings) => format!("{}{denied}", count(warnings, "warning")),
+        (0, warnings) => count(warnings, "warning"),
         (errors, 0) => count(errors, "error"),
         (errors, warnings) => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
     };

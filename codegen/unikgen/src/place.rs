@@ -101,6 +101,23 @@ pub fn write(to: &Path, text: &str) -> anyhow::Result<()> {
     })
 }
 
+/// Puts a text in place of a file of a person's own, in one step. It keeps its mode; a link to
+/// it stays one.
+///
+/// # Errors
+/// When it isn't there, is no ordinary file, or can't be written.
+pub fn rewrite(to: &Path, text: &str) -> anyhow::Result<()> {
+    let fail = || format!("can't write {}", to.display());
+    let to = to.canonicalize().with_context(fail)?;
+    let there = std::fs::metadata(&to).with_context(fail)?;
+    anyhow::ensure!(there.is_file(), "{} is no ordinary file", to.display());
+    anyhow::ensure!(!there.permissions().readonly(), "{} may not be written", to.display());
+    put(&to, |fresh| {
+        std::fs::write(fresh, text)?;
+        std::fs::set_permissions(fresh, there.permissions())
+    })
+}
+
 fn put(to: &Path, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> anyhow::Result<()> {
     let fail = || format!("can't write {}", to.display());
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -166,6 +183,13 @@ mod tests {
         assert_eq!(std::fs::read_to_string(at("to")).unwrap(), "new");
         assert_eq!(std::fs::metadata(at("to")).unwrap().permissions().mode() & 0o777, 0o755);
         assert!(copy(&at("from"), &at("none/to")).is_err());
+        std::fs::set_permissions(at("to"), std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("to", at("link")).unwrap();
+        rewrite(&at("link"), "newer").unwrap();
+        assert_eq!(std::fs::read_to_string(at("to")).unwrap(), "newer");
+        assert!(std::fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(std::fs::metadata(at("to")).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(rewrite(&at("none"), "x").is_err() && rewrite(folder.path(), "x").is_err());
         write(&at("to"), "text").unwrap();
         assert_eq!(std::fs::read_to_string(at("to")).unwrap(), "text");
     }

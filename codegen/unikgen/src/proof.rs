@@ -166,7 +166,8 @@ pub fn parameters_need_a_file(named: &[Option<&Path>], parameters: &Parameters) 
     let given = [
         ("--set", !parameters.set.is_empty()),
         ("--target", parameters.target.is_some()),
-        ("--deny", parameters.deny.is_some()),
+        ("--deny", !parameters.deny.is_empty()),
+        ("--allow", !parameters.allow.is_empty()),
     ];
     let Some((name, _)) = given.into_iter().find(|(_, given)| *given) else { return Ok(()) };
     for named in named {

@@ -3,58 +3,11 @@
 //! `unikgen explain CODE` prints this; a test holds that each wrong example gives its
 //! code and each right one is without errors.
 
-use std::fmt;
+pub use super::code::{Code, Explanation, explanation, nearest};
 
-/// The stable code of a kind of diagnostic, such as `U0301`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Code(&'static str);
-
-impl Code {
-    /// `U0301`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.0
-    }
-
-    /// What it means, in full.
-    #[must_use]
-    pub fn explanation(self) -> Option<&'static Explanation> {
-        explanation(self.0)
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl fmt::Debug for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-/// A code in full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Explanation {
-    /// The code.
-    pub code: Code,
-    /// One line.
-    pub title: &'static str,
-    /// A paragraph or two.
-    pub text: &'static str,
-    /// A file, or the part of one, that gives it.
-    pub wrong: &'static str,
-    /// The same, mended.
-    pub right: &'static str,
-}
-
-/// The explanation of `code`, written as `U0301` or `u0301`.
-#[must_use]
-pub fn explanation(code: &str) -> Option<&'static Explanation> {
-    ALL.iter().find(|explanation| explanation.code.0.eq_ignore_ascii_case(code))
-}
+/// Those that come as warnings, which can be denied and allowed. What a component found is
+/// one or the other, as the component says.
+pub const WARNINGS: &[Code] = &[INCLUDED_TWICE, UNREAD, VOID, UNUSED, EMPTY, COMPONENT_FINDING];
 
 macro_rules! codes {
     ($($name:ident = $code:literal, $title:literal, $text:literal, wrong: $wrong:literal, right: $right:literal;)*) => {

@@ -3,18 +3,24 @@
 //! - [`codes`]: every code with its title, explanation, a wrong and a right example.
 //! - [`fix`]: changes of the text that mend them.
 //! - [`render`](mod@render): as text, with the lines it is about.
+//! - [`format`](mod@format): for machines: a line each, JSON, SARIF.
+//! - [`Levels`]: warnings that stop the build, and warnings that aren't told.
 //! - [`findings`]: what a component's host half found, as diagnostics.
 
+mod code;
 pub mod codes;
 pub mod findings;
 pub mod fix;
+pub mod format;
+mod levels;
 pub mod render;
 
 use unik_catalogue::value::Place;
 
-pub use codes::{Code, Explanation};
+pub use code::{Code, Explanation};
 pub use findings::from_findings;
 pub use fix::{Applicability, Applied, Edit, Fix, apply};
+pub use levels::Levels;
 pub use render::{render, render_all};
 pub use unik_catalogue::host::Severity;
 
@@ -101,11 +107,26 @@ impl Diagnostic {
         self
     }
 
+    /// `error` or `warning`.
+    #[must_use]
+    pub const fn severity_word(&self) -> &'static str {
+        match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+
     /// Whether it stops the build.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+}
+
+/// Puts diagnostics in the order of the text: of the file itself first, then of others in the
+/// order in which they were read.
+pub fn sort(diagnostics: &mut [Diagnostic]) {
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.place.source, diagnostic.primary.place.start));
 }
 
 /// The one of `known` that `found` most resembles, if one is close enough to be meant.

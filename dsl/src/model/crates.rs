@@ -220,7 +220,7 @@ impl Checker<'_> {
             Err(ManifestError::Table { path, message, spot: Some(spot) }) => {
                 // The text that the place is of; what can't be read again is said without it.
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
-                let source = self.sources.add(self.seen_from_here(&path), text);
+                let source = self.sources.add_file(self.seen_from_here(&path), text);
                 let place = Place { source, start: spot.range.start, end: spot.range.end };
                 self.error(
                     Diagnostic::error(codes::BAD_TABLE, place, message).and(name.place, "of this crate"),

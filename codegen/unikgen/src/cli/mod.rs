@@ -1,6 +1,7 @@
 //! The command line: one definition of every flag, from which `--help`, the man pages and
 //! the completions come.
 
+mod level;
 mod proof;
 mod sim;
 
@@ -8,11 +9,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use unik_codegen::layout::{NoSeed, Seed};
+use unik_dsl::diagnostic::Code;
 
 use crate::exit;
 use crate::publish::Publish;
 
-pub use proof::{Audit, Cost, CostBy, CostFormat, Diff, Verify};
+pub use level::Denied;
+pub use proof::{Audit, AuditFormat, Cost, CostBy, CostFormat, Diff, Verify};
 pub use sim::{Sim, SimFormat};
 
 const ABOUT: &str = "Turns a .unik file into a sealed unikernel image, and runs it";
@@ -116,7 +119,8 @@ The host half of a component by others is compiled once, and has 60 seconds to a
 
 Examples:
   unikgen check
-  unikgen check examples/web --deny warnings
+  unikgen check examples/web --deny warnings --allow U0511
+  unikgen check --fix                              mend what needs no asking, then check
   unikgen check --format sarif > findings.sarif    for code hosts that show them at the line")]
     Check(Check),
     /// Build the image
@@ -339,9 +343,12 @@ pub struct Parameters {
     /// Where the appliance runs, whatever the file says
     #[arg(long, value_name = "TARGET")]
     pub target: Option<TargetChoice>,
-    /// Treat warnings as errors
-    #[arg(long, value_name = "WHAT")]
-    pub deny: Option<Deny>,
+    /// Treat as an error: `warnings`, or one by its code; may be repeated
+    #[arg(long, value_name = "WHAT", value_parser = level::parse_denied)]
+    pub deny: Vec<Denied>,
+    /// Don't tell of a warning, by its code; may be repeated
+    #[arg(long, value_name = "CODE", value_parser = level::parse_warning)]
+    pub allow: Vec<Code>,
     /// Whether host halves must be built without the network; from [`Cargo::offline`].
     #[arg(skip)]
     pub offline: bool,
@@ -360,13 +367,6 @@ pub enum TargetChoice {
     Process,
     /// A simulation: virtual time and simulated networks, as `unikgen sim` runs it
     Sim,
-}
-
-/// What may be denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Deny {
-    /// Every warning
-    Warnings,
 }
 
 /// How cargo is driven.
@@ -426,6 +426,9 @@ pub struct Check {
     /// How findings are written
     #[arg(long, default_value = "human")]
     pub format: Format,
+    /// First mend what needs no asking, in this file and those that it includes
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// How findings are written.
@@ -433,6 +436,8 @@ pub struct Check {
 pub enum Format {
     /// With the lines they are about, on standard error
     Human,
+    /// A line each on standard output: FILE:LINE:COLUMN: error[CODE]: MESSAGE
+    Short,
     /// One JSON object on standard output
     Json,
     /// SARIF 2.1.0 on standard output
@@ -459,6 +464,9 @@ pub struct Build {
     /// Also print the report of the image on standard output
     #[arg(long, value_name = "FORMAT")]
     pub report: Option<ReportFormat>,
+    /// How findings are written; what only the build itself finds is text on standard error
+    #[arg(long, default_value = "human", conflicts_with = "report")]
+    pub format: Format,
     /// How cargo is driven.
     #[command(flatten)]
     pub cargo: Cargo,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{Cargo, Format, Parameters};
+use super::{Cargo, Parameters};
 
 /// `unikgen verify`
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ pub struct Audit {
     pub file: Option<PathBuf>,
     /// How the outcome is written
     #[arg(long, default_value = "human")]
-    pub format: Format,
+    pub format: AuditFormat,
     /// List the unsafe code that is linked in, with the reasons for it, instead
     #[arg(long = "unsafe")]
     pub unsafes: bool,
@@ -87,6 +87,17 @@ pub enum CostBy {
     Component,
     /// By crate
     Crate,
+}
+
+/// How an audit is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuditFormat {
+    /// As text
+    Human,
+    /// One JSON object
+    Json,
+    /// SARIF 2.1.0
+    Sarif,
 }
 
 /// How tables are written.

@@ -7,13 +7,13 @@ use unik_codegen::audit::unsafes::{Unsafe, UnsafeKind};
 use unik_codegen::audit::{Audit, Check, Rule, Status, audit, bill, sbom};
 use unik_codegen::image::Report;
 
-use super::check::uri;
 use super::output;
-use crate::cli::{self, Format};
+use crate::cli::{self, AuditFormat as Format};
 use crate::exit::{AUDIT, OK, Outcome};
 use crate::place::{self, Kind};
 use crate::proof::{self, Carried, Image};
 use crate::ui::{Paint, Tone, Ui, bytes};
+use unik_dsl::diagnostic::format::uri;
 
 /// Audits: 0 when all is proven, [`AUDIT`] when something isn't.
 ///

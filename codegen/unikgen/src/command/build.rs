@@ -23,7 +23,7 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
     let Some(file) = subject.unik_file() else { return Ok(OK) };
     let Cargo { offline, locked } = args.cargo;
     let parameters = Parameters { offline, locked, ..args.appliance.parameters.clone() };
-    let checked = appliance::check(file, &parameters, ui)?;
+    let checked = appliance::check_as(file, &parameters, args.format, ui)?;
     let target = checked.plan.target;
     if target != Target::Machine && args.report == Some(ReportFormat::Json) {
         return Err(exit::usage(format!(

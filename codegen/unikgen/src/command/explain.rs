@@ -21,22 +21,26 @@ pub fn run(code: &Option<String>, ui: &Ui) -> Outcome {
         return Ok(OK);
     };
     let Some(entry) = codes::explanation(code) else {
-        return Err(exit::usage(format!(
-            "there is no diagnostic `{code}`; `unikgen explain` lists them all"
-        )));
+        let way_out = match codes::nearest(code, codes::ALL.iter().map(|entry| entry.code)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`unikgen explain` lists them all".into(),
+        };
+        return Err(exit::usage(format!("there is no diagnostic `{code}`; {way_out}")));
     };
     let mut text = format!(
         "{}\n\n{}\n",
         paint.paint(Tone::Strong, &format!("{}: {}", entry.code, entry.title)),
         entry.text
     );
-    for (title, example) in [("Wrong", entry.wrong), ("Right", entry.right)] {
-        if !example.is_empty() {
-            text.push_str(&format!("\n{}:\n", paint.paint(Tone::Strong, title)));
-            for line in example.lines() {
-                text.push_str(&format!("    {line}\n"));
-            }
+    for (title, example) in entry.examples() {
+        text.push_str(&format!("\n{}:\n", paint.paint(Tone::Strong, title)));
+        for line in example.lines() {
+            text.push_str(&format!("    {line}\n"));
         }
+    }
+    if entry.is_warning() {
+        let options = format!("--deny {0} makes an error of it, --allow {0} leaves it out.", entry.code);
+        text.push_str(&format!("\n{options}\n"));
     }
     output(&text)?;
     Ok(OK)

@@ -13,6 +13,7 @@ pub mod expand;
 pub mod explain;
 pub mod graph;
 pub mod man;
+pub mod mend;
 pub mod new;
 pub mod run;
 pub mod sim;

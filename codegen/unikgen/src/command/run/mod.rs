@@ -65,8 +65,11 @@ fn prepare_image(
     ui: &Ui,
 ) -> anyhow::Result<Prepared> {
     let parameters = &args.parameters;
-    if !parameters.set.is_empty() || parameters.target.is_some() || parameters.deny.is_some() {
-        return Err(exit::usage("--set, --target and --deny are for .unik files: an image is built already"));
+    let levels = !parameters.deny.is_empty() || !parameters.allow.is_empty();
+    if !parameters.set.is_empty() || parameters.target.is_some() || levels {
+        return Err(exit::usage(
+            "--set, --target, --deny and --allow are for .unik files: an image is built already",
+        ));
     }
     if args.monitor == Some(MonitorChoice::Process) {
         return Err(exit::usage(format!(
