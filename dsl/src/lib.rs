@@ -24,6 +24,7 @@ mod analysis;
 pub mod catalogue;
 pub mod diagnostic;
 pub mod fetch;
+pub mod format;
 mod model;
 pub mod plan;
 mod planner;

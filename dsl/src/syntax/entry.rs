@@ -161,7 +161,7 @@ impl<'a> Parser<'a, '_> {
         }
         let pair = self.pest(rule, raw.head.clone())?;
         let offset = raw.head.start;
-        let mut parts = pair.into_inner().filter(|pair| pair.as_rule() != Rule::EOI).peekable();
+        let mut parts = parts(pair).peekable();
         // The rules are sequences: a part that the grammar demands is there.
         let keyword = parts.next()?;
         Some(match rule {
@@ -429,11 +429,11 @@ impl<'a> Parser<'a, '_> {
                 };
             }
             Rule::list => {
-                let values = inner.into_inner().map(|value| self.value(value, offset)).collect();
+                let values = parts(inner).map(|value| self.value(value, offset)).collect();
                 Ok(ValueKind::List(values))
             }
             Rule::place => {
-                let mut parts = inner.into_inner();
+                let mut parts = parts(inner);
                 match (parts.next(), parts.next()) {
                     (Some(word), Some(path)) => {
                         let instance = self.spanned(&word, offset);
@@ -543,4 +543,9 @@ impl<'a> Parser<'a, '_> {
     fn error(&mut self, code: crate::Code, place: Place, message: &str) {
         self.diagnostics.push(Diagnostic::error(code, place, message));
     }
+}
+
+/// What a pair is made of, without the comments that stand between.
+fn parts(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
+    pair.into_inner().filter(|part| !matches!(part.as_rule(), Rule::EOI | Rule::COMMENT))
 }

@@ -7,7 +7,7 @@
 
 mod atom;
 mod entry;
-mod scan;
+pub(crate) mod scan;
 mod words;
 
 use std::net::{IpAddr, SocketAddr};

@@ -32,12 +32,17 @@ pub struct RawEntry {
     pub broken: bool,
 }
 
+/// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
+    /// A string, or a run of anything else that is none of the others.
     Text,
     /// Text that was reported.
     Broken,
+    /// A doc comment.
     Doc,
+    /// Another comment.
+    Comment,
     Open,
     Close,
     ListOpen,
@@ -46,16 +51,18 @@ enum Kind {
     Newline,
 }
 
+/// One token, and the bytes that it takes.
 #[derive(Clone, Copy, Debug)]
-struct Token {
-    kind: Kind,
-    start: usize,
-    end: usize,
+pub struct Token {
+    pub kind: Kind,
+    pub start: usize,
+    pub end: usize,
 }
 
 /// Scans `text`; never fails, and takes time linear in its length.
 pub fn scan(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Layout {
     let mut tokens = tokens(text, source, diagnostics);
+    tokens.retain(|token| token.kind != Kind::Comment);
     match_lists(&mut tokens, source, diagnostics);
     let mut trial = Vec::new();
     let layout = Builder::new(text, source, false).build(&tokens, &mut trial);
@@ -68,9 +75,12 @@ pub fn scan(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Lay
     layout
 }
 
-fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<Token> {
+/// All that `text` is made of but blanks.
+pub fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<Token> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::new();
+    // The last token that is no comment.
+    let mut before: Option<Kind> = None;
     // A byte order mark belongs to no entry.
     let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
     // Comments as other languages have them; the first is told of.
@@ -86,7 +96,7 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
         let kind = match byte {
             b' ' | b'\t' | b'\r' => continue,
             b'\n' => Kind::Newline,
-            b';' if foreign_comment(&text[start..], tokens.last()).is_none() => Kind::Separator,
+            b';' if foreign_comment(&text[start..], before).is_none() => Kind::Separator,
             b'{' => Kind::Open,
             b'}' => Kind::Close,
             b'[' => Kind::ListOpen,
@@ -115,22 +125,21 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
                 at = text[at..].find('\n').map_or(text.len(), |length| at + length);
                 marks(text, start..at, source, &mut marked);
                 let is_doc = text[start..at].starts_with("///") && !text[start..at].starts_with("////");
-                if !is_doc {
-                    continue;
-                }
-                Kind::Doc
+                if is_doc { Kind::Doc } else { Kind::Comment }
             }
             b'/' if bytes.get(at) == Some(&b'*') => {
                 let (end, problem) = block_comment(bytes, start);
                 at = end;
                 marks(text, start..at, source, &mut marked);
                 match problem {
-                    None => continue,
-                    Some(message) => error(start, start + 2, message, "opened here"),
+                    None => Kind::Comment,
+                    Some(message) => {
+                        error(start, start + 2, message, "opened here");
+                        Kind::Broken
+                    }
                 }
-                Kind::Broken
             }
-            _ if let Some(mark) = foreign_comment(&text[start..], tokens.last()) => {
+            _ if let Some(mark) = foreign_comment(&text[start..], before) => {
                 let (_, count) = foreign.get_or_insert((start..start + mark, 0));
                 *count += 1;
                 at = text[at..].find('\n').map_or(text.len(), |length| at + length);
@@ -149,6 +158,9 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
             }
         };
         tokens.push(Token { kind, start, end: at });
+        if kind != Kind::Comment {
+            before = Some(kind);
+        }
     }
     diagnostics.append(&mut marked);
     if let Some((mark, count)) = foreign {
@@ -167,8 +179,8 @@ fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> Vec<T
 
 /// The length of what begins a comment in other languages, at the start of `rest`. None of it
 /// begins a key or a value of this one.
-fn foreign_comment(rest: &str, before: Option<&Token>) -> Option<usize> {
-    let first = before.is_none_or(|token| token.kind == Kind::Newline);
+fn foreign_comment(rest: &str, before: Option<Kind>) -> Option<usize> {
+    let first = before.is_none_or(|kind| kind == Kind::Newline);
     if rest.starts_with('#') {
         return Some(rest.find(|c| c != '#').unwrap_or(rest.len()));
     }
@@ -353,7 +365,7 @@ impl<'a> Builder<'a> {
                 continue;
             }
             match token.kind {
-                Kind::Newline => {}
+                Kind::Newline | Kind::Comment => {}
                 Kind::Doc => {
                     if self.head.is_none() {
                         self.docs.push(token.start..token.end);

@@ -60,6 +60,20 @@ fn every_kind_of_value() {
 }
 
 #[test]
+fn comments_in_a_head_are_no_part_of_it() {
+    let (file, diagnostics) =
+        parsed("/* a */ crate /* b */ x /* c */ { key /* d */ [ /* e */ 1, // f\n] /* g */ }");
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let StatementKind::Crate { name, body } = &file.statements[0].kind else { panic!() };
+    let StatementKind::Entry(entry) = &body[0].kind else { panic!() };
+    assert_eq!((name.value.as_str(), entry.values.len()), ("x", 1));
+    let ValueKind::List(list) = &entry.values[0].kind else { panic!() };
+    assert_eq!(list.iter().map(|value| &value.kind).collect::<Vec<_>>(), [&ValueKind::Integer(1)]);
+    let [ValueKind::Place { path, .. }] = &values("zones /* a */ / /* b */ \"x\"")[..] else { panic!() };
+    assert_eq!(path, "x");
+}
+
+#[test]
 fn places_are_those_of_the_text() {
     let text = "// é\nappliance a {\n    device nic = virtio-net on  b  c { mac $x }\n}\n";
     let (file, diagnostics) = parsed(text);
