@@ -28,7 +28,7 @@ appliance slow {
     storage pages = embed { from \"site\" }
 
     service site = http on lan {
-        port  80
+        port 80
         files from pages
     }
 }

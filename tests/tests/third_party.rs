@@ -99,7 +99,7 @@ fn sync_brings_them_into_a_crate_with_the_macro() {
 fn their_tables_check_their_options() {
     let folder = scratch();
     std::fs::write(folder.path().join("news.txt"), "x\n").expect("it can be written");
-    let file = changed(folder.path(), "times 2\n        mood     loud", "times 20\n        moood loud");
+    let file = changed(folder.path(), "times 2\n        mood loud", "times 20\n        moood loud");
     let (code, said) = unikgen(&["check"], &file);
     assert_eq!(code, Some(1), "{said}");
     for part in ["a whole number from 1 to 9", "`greeter` has no option `moood`", "did you mean `mood`?"] {

@@ -110,9 +110,14 @@ fn entry(body: impl Strategy<Value = Option<Vec<Node>>>) -> impl Strategy<Value 
 
 fn condition(body: impl Strategy<Value = Vec<Node>>) -> impl Strategy<Value = Node> {
     let subject = prop_oneof![Just("target".to_string()), name().prop_map(|name| format!("${name}"))];
-    let sign = prop::sample::select(vec!["==", "!="]);
-    documented((subject, sign, value(), body).prop_map(|(subject, sign, value, body)| {
-        node([word("when"), word(subject), Part::Sign(sign)].into_iter().chain(value).collect(), Some(body))
+    let sign = prop::sample::select(vec![Part::Sign("=="), Part::Sign("!="), word("in")]);
+    documented((subject, prop::option::of((sign, value())), body).prop_map(|(subject, test, body)| {
+        let mut head = vec![word("when"), word(subject)];
+        if let Some((sign, value)) = test {
+            head.push(sign);
+            head.extend(value);
+        }
+        node(head, Some(body))
     }))
 }
 
@@ -239,9 +244,7 @@ impl<'n> Writer<'n> {
                 self.block(body);
                 self.text.push('}');
             }
-            if number + 1 < nodes.len() {
-                self.separator();
-            } else if self.choose(2) == 0 {
+            if number + 1 < nodes.len() || self.choose(2) == 0 {
                 self.separator();
             }
         }
