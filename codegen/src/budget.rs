@@ -2,10 +2,10 @@
 
 use unik_catalogue::value::{Place, Size};
 use unik_catalogue::{Options, Value};
-use unik_dsl::Diagnostic;
 use unik_dsl::diagnostic::codes;
 use unik_dsl::plan::{Origin, Plan};
 use unik_dsl::source::SourceMap;
+use unik_dsl::{Diagnostic, memory};
 
 use crate::audit::bill::{self, Share};
 use crate::image::Report;
@@ -13,11 +13,22 @@ use crate::image::Report;
 /// So many of what costs most are named.
 const NAMED: usize = 3;
 
-/// What of the image costs more than its budget. `file` is the
+/// What of the image costs more than its budget, or takes more memory than there is. `file` is the
 /// size of the image's file, in bytes.
 #[must_use]
 pub fn judge(plan: &Plan, sources: &SourceMap, file: u64, report: &Report) -> Vec<Diagnostic> {
-    image(plan, sources, file, report).into_iter().collect()
+    let mut found: Vec<Diagnostic> = image(plan, sources, file, report).into_iter().collect();
+    found.extend(memory::judge(plan, Some(in_memory(report))));
+    found
+}
+
+/// The memory that ring 3 of the image takes, with the gaps between its parts. It begins at
+/// 2 MiB; what is below every appliance has, and the runtime's table says so.
+#[must_use]
+pub fn in_memory(report: &Report) -> u64 {
+    const RING_3: u64 = 2 << 20;
+    let ends = report.sections.iter().map(|section| section.address.saturating_add(section.size));
+    ends.max().map_or(0, |end| end.saturating_sub(RING_3))
 }
 
 fn image(plan: &Plan, sources: &SourceMap, file: u64, report: &Report) -> Option<Diagnostic> {

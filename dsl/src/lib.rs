@@ -25,6 +25,7 @@ pub mod catalogue;
 pub mod diagnostic;
 pub mod fetch;
 pub mod format;
+pub mod memory;
 mod model;
 pub mod plan;
 mod planner;

@@ -14,6 +14,7 @@ use unik_catalogue::value::Place;
 use unik_catalogue::{Component, Options, Target};
 
 use crate::fetch::LockFile;
+use crate::memory::Share;
 
 /// What is in an image, and why.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Plan {
     pub appliance: String,
     /// Where the declaration of the appliance stands.
     pub place: Place,
+    /// The doc comment before that, without the slashes; empty where there is none.
+    pub doc: String,
     /// Where it runs.
     pub target: Target,
     /// The appliance's own settings, typed against the catalogue entry `appliance`
@@ -31,6 +34,8 @@ pub struct Plan {
     pub graph: DiGraph<Node, Edge>,
     /// The instances (no parts) in start order: providers first, devices before all else.
     pub order: Vec<NodeIndex>,
+    /// The memory that it takes of a machine, beside the image itself; the largest first.
+    pub memory: Vec<Share>,
     /// Crates that the file names by `crate NAME { … }`.
     pub crates: Vec<NamedCrate>,
     /// What says which crates exactly those are that come from elsewhere; `None` where none do.

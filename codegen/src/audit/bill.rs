@@ -188,6 +188,7 @@ mod tests {
             part: false,
             place: place.map(String::from),
             line: place.map(|_| format!("line of {id}")),
+            doc: String::new(),
             needed_by: needed_by.iter().map(|id| (id.to_string(), String::new())).collect(),
             names: Vec::new(),
         };
@@ -199,6 +200,8 @@ mod tests {
             ..Cost::default()
         };
         Report {
+            takes: Vec::new(),
+            doc: String::new(),
             version: 2,
             build: Record {
                 version: 1,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use unik_catalogue::schema::Taken;
 use unik_catalogue::{Bound, Options, Value, rust_name};
 use unik_dsl::plan::{Origin, Plan, Role};
 use unik_dsl::source::SourceMap;
@@ -40,6 +41,13 @@ pub struct Report {
     /// The hash (SHA-256) of the deployed file, without this report's own.
     #[serde(default)]
     pub file: String,
+    /// What the appliance takes of the machine's memory, the largest first; the image itself is the
+    /// first of them.
+    #[serde(default)]
+    pub takes: Vec<Taking>,
+    /// The doc comment before the appliance.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub doc: String,
     /// The compiler, `1.95.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rust: Option<String>,
@@ -73,6 +81,20 @@ pub struct Made<'a> {
     pub packages: Vec<Package>,
     /// Files that the generated code includes, by their path there.
     pub blobs: &'a BTreeMap<PathBuf, Vec<u8>>,
+}
+
+/// Memory of the machine that something takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Taking {
+    /// The node; empty for what every appliance takes.
+    pub id: String,
+    /// What for.
+    pub what: String,
+    /// Bytes; the most, where clients make it take them.
+    pub bytes: u64,
+    /// Whether it is taken at start, for good.
+    pub at_start: bool,
 }
 
 /// A loaded section.
@@ -118,6 +140,9 @@ pub struct NodeEntry {
     pub place: Option<String>,
     /// The line that stands there.
     pub line: Option<String>,
+    /// The doc comment before its declaration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub doc: String,
     /// The nodes that need it, each with the reason.
     pub needed_by: Vec<(String, String)>,
     /// The addresses and the paths of the build's host that its options name.
@@ -158,8 +183,10 @@ impl Report {
         let cost = lay(anatomy, &packages, &content);
         let read = |package: &Package, module: &str| std::fs::read_to_string(package.place.join(module)).ok();
         let unsafes = unsafes::list(anatomy, &packages, &read);
-        Ok(Report {
+        let mut report = Report {
             version: REPORT,
+            takes: Vec::new(),
+            doc: plan.doc.clone(),
             build: super::record(twin)?,
             manifest: DeviceManifest::of(plan),
             loaded: total(false),
@@ -174,7 +201,19 @@ impl Report {
             content,
             unsafes,
             sections,
-        })
+        };
+        report.takes = takes(plan, crate::budget::in_memory(&report));
+        Ok(report)
+    }
+
+    /// Bytes of memory that are taken at start, and those that may be taken in all.
+    #[must_use]
+    pub fn memory_taken(&self) -> (u64, u64) {
+        let sum = |all: bool| {
+            let takes = self.takes.iter().filter(|taking| all || taking.at_start);
+            takes.fold(0, |sum: u64, taking| sum.saturating_add(taking.bytes))
+        };
+        (sum(false), sum(true))
     }
 
     /// As it is written beside the image; the image carries the hash of these bytes.
@@ -234,6 +273,17 @@ fn make_printable(value: &mut serde_json::Value) {
 pub(crate) fn rust_version(producer: &str) -> Option<String> {
     let (_, rest) = producer.split_once("rustc version ")?;
     rest.split([' ', ')']).next().map(String::from).filter(|version| !version.is_empty())
+}
+
+fn takes(plan: &Plan, image: u64) -> Vec<Taking> {
+    let image = Taking { id: String::new(), what: "the image".into(), bytes: image, at_start: true };
+    let shares = plan.memory.iter().map(|share| Taking {
+        id: share.id.clone(),
+        what: share.what.clone(),
+        bytes: share.bytes,
+        at_start: share.taken == Taken::AtStart,
+    });
+    [image].into_iter().chain(shares).collect()
 }
 
 /// Bytes by crate, largest first.
@@ -319,6 +369,7 @@ fn nodes(plan: &Plan, sources: &SourceMap) -> Vec<NodeEntry> {
                     }),
                     Origin::Implied => None,
                 },
+                doc: node.doc.clone(),
                 needed_by,
                 names: names("", &node.options),
             }

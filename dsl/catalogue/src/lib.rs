@@ -10,10 +10,12 @@
 //! - [`usage`]: the little pattern language of an option (`<port: port 1..=65535>`).
 //! - [`shape`]: how options become Rust types and Rust values.
 //! - [`value`]: the types and values that options take.
+//! - [`formula`]: how much memory a component takes, by its options.
 //! - [`host`]: the host half of a component: `check` and `bake`.
 //! - [`helper`]: a host half in a process of its own.
 #![forbid(unsafe_code)]
 
+pub mod formula;
 pub mod helper;
 pub mod host;
 pub mod rust_name;
@@ -22,6 +24,7 @@ pub mod shape;
 pub mod usage;
 pub mod value;
 
+pub use formula::Formula;
 pub use schema::{
     Component, Constraint, Form, Kind, ManifestError, Need, OptionSpec, Package, Part, Target, Wire,
 };

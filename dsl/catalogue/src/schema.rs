@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 pub use place::Spot;
 
+use crate::formula::Formula;
 use crate::usage::{Term, Usage};
 
 /// A component, as its `Cargo.toml` describes it.
@@ -61,6 +62,39 @@ pub struct Component {
     pub parts: IndexMap<String, Part>,
     /// What must hold between several of its options.
     pub constraints: Vec<Constraint>,
+    /// The memory that an instance takes of a machine beside its code and constants.
+    pub memory: Vec<MemoryUse>,
+}
+
+/// Memory that an instance takes of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MemoryUse {
+    /// What for, in a few words: "buffers for received frames".
+    pub what: String,
+    /// How much, in bytes.
+    pub bytes: Formula,
+    /// When.
+    #[serde(default)]
+    pub taken: Taken,
+    /// Only where the plan has this part of the instance.
+    #[serde(default)]
+    pub part: Option<String>,
+    /// Only where this option is written, or has a default.
+    #[serde(default)]
+    pub option: Option<String>,
+}
+
+/// When memory is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// When the instance starts, for good: without it there is no appliance.
+    #[default]
+    AtStart,
+    /// By and by, for what clients do, and at most this: what can't be had is refused to
+    /// them.
+    ForClients,
 }
 
 /// The crate of a component.

@@ -540,6 +540,23 @@ appliance b { }"#,
     service e = echo on l
 }"#;
 
+    TOO_LITTLE_MEMORY = "U0417", "less memory than the appliance takes to start",
+        "What components take at start (rings, their buffers) and what the image itself takes is known before \
+         anything runs: with less than that, the appliance would end while it boots. How much a component takes \
+         follows from its options, by its table. The image's own part is known once it is built.",
+        wrong: r#"appliance a {
+    memory 4 MiB
+    device n = virtio-net { transmit-memory 8 MiB }
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#,
+        right: r#"appliance a {
+    memory 16 MiB
+    device n = virtio-net { transmit-memory 8 MiB }
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
+
     UNKNOWN_COMPONENT = "U0501", "no such component",
         "`unikgen components` lists the catalogue. A component of your own is known once `crate NAME { \
          path … }`, or one with `git` or `version`, names its crate.",
@@ -674,9 +691,15 @@ appliance b { }"#,
         right: "";
 
     OVER_BUDGET = "U0701", "more than the budget allows",
-        "What stands in `budget` is part of what the file promises: an image that is larger isn't built. The \
-         lines and components that cost most are named; `unikgen cost` tells of all of them.",
-        wrong: "",
+        "What stands in `budget` is part of what the file promises: an image that is larger, or that may take more \
+         memory, isn't built. The lines and components that cost most are named; `unikgen cost` tells of all of \
+         them. Memory is counted as the file's limits allow: with so much, no client is refused for the lack of it.",
+        wrong: r#"appliance a {
+    budget { memory <= 1 MiB }
+    device n = virtio-net { transmit-memory 8 MiB }
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#,
         right: r#"appliance a {
     budget { image <= 400 KiB }
     service s = say { line "hello" }

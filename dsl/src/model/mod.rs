@@ -41,6 +41,8 @@ use crate::syntax::{Entry, Spanned, Statement, StatementKind};
 pub struct Model {
     /// The appliance's name; its place is that of the declaration's head.
     pub appliance: Spanned<String>,
+    /// The doc comments before it.
+    pub docs: Vec<Place>,
     /// Where it runs.
     pub target: Target,
     /// Its settings.
@@ -238,8 +240,11 @@ impl Checker<'_> {
             self.more_than_memory(&settings);
         }
         self.unread();
+        let of_appliance = |statement: &&&Statement| matches!(&statement.kind, StatementKind::Appliance { name, .. } if name.place == appliance.place);
+        let docs = top.iter().find(of_appliance).map(|statement| statement.docs.clone()).unwrap_or_default();
         Some(Model {
             appliance: appliance.clone(),
+            docs,
             target: self.target,
             settings,
             instances,

@@ -21,6 +21,7 @@ use unik_catalogue::value::{Bound, Entry, Place};
 use unik_catalogue::{Component, Kind, OptionSpec, Options, Value as Typed};
 
 use crate::diagnostic::{Diagnostic, codes};
+use crate::memory;
 use crate::model::{Instance, Model};
 use crate::plan::{Edge, EdgeKind, Listen, Node, Origin, Plan, Role};
 use crate::source::SourceMap;
@@ -71,9 +72,11 @@ pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>
     let order = planner.order();
     planner.empty();
     let graph = planner.graph;
-    Some(Plan {
+    let mut plan = Plan {
+        memory: Vec::new(),
         appliance: model.appliance.value,
         place: model.appliance.place,
+        doc: doc_of(&model.docs, sources),
         target: model.target,
         settings: model.settings,
         graph,
@@ -81,7 +84,23 @@ pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>
         crates: model.crates,
         sources: model.files.into_iter().chain(model.lock.iter().map(|lock| lock.path.clone())).collect(),
         lock: model.lock,
-    })
+    };
+    let instances = plan.graph.node_indices().filter(|&at| plan.graph[at].role == Role::Instance);
+    let with_parts = instances.map(|at| (&plan.graph[at], memory::parts_of(&plan, at)));
+    let appliance = model.catalogue.appliance().map(|component| &**component);
+    plan.memory = memory::shares(with_parts, appliance, &plan.settings);
+    diagnostics.extend(memory::judge(&plan, None));
+    Some(plan)
+}
+
+/// A doc comment, line by line, without its slashes.
+fn doc_of(docs: &[Place], sources: &SourceMap) -> String {
+    let lines: Vec<&str> = docs
+        .iter()
+        .map(|place| sources.text(*place).trim_start_matches("///"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        .collect();
+    lines.join("\n")
 }
 
 impl<'a> Planner<'a> {
@@ -104,24 +123,13 @@ impl<'a> Planner<'a> {
                         features,
                         listens: Vec::new(),
                         origin: Origin::Declared(instance.place),
-                        doc: self.doc(instance),
+                        doc: doc_of(&instance.docs, self.sources),
                     }))
                 }
                 _ => None,
             };
             self.nodes.push(node);
         }
-    }
-
-    /// The doc comment before a declaration, line by line.
-    fn doc(&self, instance: &Instance) -> String {
-        let lines: Vec<&str> = instance
-            .docs
-            .iter()
-            .map(|place| self.sources.text(*place).trim_start_matches("///"))
-            .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
-            .collect();
-        lines.join("\n")
     }
 
     /// The ports that services listen on, at the network that they are wired to.

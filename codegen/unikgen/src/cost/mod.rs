@@ -46,6 +46,7 @@ pub fn run(args: &cli::Cost, ui: &Ui) -> Outcome {
                 "lines": bill::by_line(&report),
                 "crates": report.crates,
                 "rows": report.cost,
+                "memory": report.takes,
             })
         ),
         (CostFormat::Json, Some(other)) => {
@@ -119,14 +120,24 @@ fn tables(by: Option<CostBy>) -> Vec<CostBy> {
     by.map_or_else(|| vec![CostBy::Line, CostBy::Component, CostBy::Crate], |by| vec![by])
 }
 
+/// What it takes of the machine's memory, in a line.
+fn memory(report: &Report) -> String {
+    if report.takes.is_empty() {
+        return String::new();
+    }
+    let (at_start, in_all) = report.memory_taken();
+    format!("memory: {} to start, up to {} with its clients\n", bytes(at_start), bytes(in_all))
+}
+
 fn whole(report: &Report, by: Option<CostBy>, paint: Paint) -> String {
     let total = total(report);
     let mut text = format!(
-        "{}  {} of code, {} of data in the file; {} of memory that begins as zeros\n",
+        "{}  {} of code, {} of data in the file; {} of memory that begins as zeros\n{}",
         paint.paint(Tone::Strong, &report.manifest.appliance),
         bytes(total.code),
         bytes(total.data),
-        bytes(total.zeroed)
+        bytes(total.zeroed),
+        memory(report)
     );
     for by in tables(by) {
         let rows = table(report, by);

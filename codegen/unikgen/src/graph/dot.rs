@@ -22,7 +22,7 @@ pub fn draw(drawing: &Drawing) -> String {
             quote(&node.id),
             quote(&label),
             super::svg::colours(node.kind).0,
-            quote(&format!("{} {}", node.summary, node.place)),
+            quote(&node.about()),
         );
     }
     for arrow in &drawing.arrows {

@@ -9,12 +9,16 @@ pub fn draw(drawing: &Drawing) -> String {
     let mut text = String::from("flowchart TD\n");
     for (at, node) in drawing.nodes.iter().enumerate() {
         // Ids of nodes can't hold most characters; their labels can, once escaped.
+        let doc = match node.doc.as_str() {
+            "" => String::new(),
+            doc => format!("<br/>{}", escape(doc)),
+        };
         let label = if node.component == node.id || node.kind == "part" {
             escape(&node.id)
         } else {
             format!("{}<br/>{}", escape(&node.id), escape(&node.component))
         };
-        let _ = writeln!(text, "    n{at}[\"{label}\"]:::{}", node.kind);
+        let _ = writeln!(text, "    n{at}[\"{label}{doc}\"]:::{}", node.kind);
     }
     for arrow in &drawing.arrows {
         let line = if arrow.implied { "-.->" } else { "-->" };

@@ -22,6 +22,8 @@ pub struct Drawing {
     pub target: String,
     /// Where it is declared.
     pub place: String,
+    /// What the file says of it, in a line.
+    pub doc: String,
     /// Instances and parts, those that others need first.
     pub nodes: Vec<Box>,
     /// Who needs whom, as indices of `nodes`.
@@ -41,6 +43,18 @@ pub struct Box {
     pub kind: &'static str,
     /// Where it is declared; empty for what is implied.
     pub place: String,
+    /// What the file says of it, in a line.
+    pub doc: String,
+}
+
+impl Box {
+    /// What it is, for people: the file's words go before the catalogue's.
+    pub fn about(&self) -> String {
+        match self.doc.as_str() {
+            "" => format!("{} {}", self.summary, self.place),
+            doc => format!("{doc} ({}) {}", self.summary, self.place),
+        }
+    }
 }
 
 /// One edge of a drawing, from who needs to who gives.
@@ -65,6 +79,7 @@ impl Drawing {
             appliance: plan.appliance.clone(),
             target: plan.target.word().into(),
             place: sources.short(plan.place),
+            doc: in_a_line(&plan.doc),
             ..Drawing::default()
         };
         let is_part = |index: petgraph::graph::NodeIndex| matches!(plan.graph[index].role, Role::Part { .. });
@@ -86,7 +101,14 @@ impl Drawing {
                 Origin::Declared(place) => sources.short(place),
                 Origin::Implied => String::new(),
             };
-            drawing.nodes.push(Box { id: node.id.clone(), component, summary, kind, place });
+            drawing.nodes.push(Box {
+                id: node.id.clone(),
+                component,
+                summary,
+                kind,
+                place,
+                doc: in_a_line(&node.doc),
+            });
         }
         for edge in plan.graph.edge_references() {
             let position = |index| shown.iter().position(|&other| other == index);
@@ -113,6 +135,10 @@ impl Drawing {
     }
 }
 
+fn in_a_line(doc: &str) -> String {
+    doc.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -126,6 +152,7 @@ pub(crate) mod tests {
             summary: format!("what \"{component}\" <does> & more"),
             kind,
             place: place.into(),
+            doc: if id == "site" { "the <public> site".into() } else { String::new() },
         };
         let arrow = |from, to, reason: &str, implied| Arrow {
             from,
@@ -138,6 +165,7 @@ pub(crate) mod tests {
             appliance: "web".into(),
             target: "machine".into(),
             place: "web.unik:4".into(),
+            doc: "all of it".into(),
             nodes: vec![
                 node("nic", "virtio-net", "device", "web.unik:7"),
                 node("clock", "clock", "device", ""),

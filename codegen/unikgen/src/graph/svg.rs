@@ -51,7 +51,7 @@ pub fn draw(drawing: &Drawing) -> String {
         let _ = writeln!(
             text,
             r##"<g><title>{}</title><rect x="{:.1}" y="{y:.1}" width="{width:.1}" height="{BOX_HEIGHT}" rx="8" fill="{fill}" stroke="{stroke}"/><text x="{x:.1}" y="{:.1}" font-size="14" font-weight="600" text-anchor="middle" fill="#111">{}</text><text x="{x:.1}" y="{:.1}" font-size="11" text-anchor="middle" fill="#445">{}</text></g>"##,
-            escape(&format!("{} {}", node.summary, node.place)),
+            escape(&node.about()),
             x - width / 2.0,
             y + 19.0,
             escape(&node.id),

@@ -8,10 +8,11 @@ use crate::ui::{Paint, Tone};
 pub fn draw(drawing: &Drawing, paint: Paint) -> String {
     let mut tree = Tree { drawing, paint, seen: vec![false; drawing.nodes.len()], text: String::new() };
     tree.text = format!(
-        "{} for {}{}\n",
+        "{} for {}{}{}\n",
         paint.paint(Tone::Strong, &drawing.appliance),
         drawing.target,
-        tree.place(&drawing.place)
+        tree.place(&drawing.place),
+        tree.doc(&drawing.doc)
     );
     let roots = drawing.roots();
     for (at, &root) in roots.iter().enumerate() {
@@ -34,7 +35,7 @@ impl<'a> Tree<'a> {
         let seen = std::mem::replace(&mut self.seen[index], true);
         let arrows = self.arrows(index);
         let line = format!(
-            "{indent}{branch}{}{}{}{}\n",
+            "{indent}{branch}{}{}{}{}{}\n",
             self.name(node),
             self.why(arrow),
             if seen && !arrows.is_empty() {
@@ -43,6 +44,7 @@ impl<'a> Tree<'a> {
                 String::new()
             },
             self.place(&node.place),
+            if seen { String::new() } else { self.doc(&node.doc) },
         );
         self.text.push_str(&line);
         if seen {
@@ -52,6 +54,14 @@ impl<'a> Tree<'a> {
         let arrows: Vec<&Arrow> = arrows.into_iter().filter(|arrow| !self.is_mere_mention(arrow)).collect();
         for (at, arrow) in arrows.iter().enumerate() {
             self.node(arrow.to, Some(arrow), &indent, at + 1 == arrows.len());
+        }
+    }
+
+    /// What the file says of something, after all else in its line.
+    fn doc(&self, doc: &str) -> String {
+        match doc {
+            "" => String::new(),
+            doc => format!("  {}", self.paint.paint(Tone::Faint, &format!("/// {doc}"))),
         }
     }
 
@@ -99,8 +109,8 @@ mod tests {
         assert_eq!(
             text,
             "\
-web for machine  web.unik:4
-└─ service site = http  web.unik:15
+web for machine  web.unik:4  /// all of it
+└─ service site = http  web.unik:15  /// the <public> site
    ├─ network lan = ip  web.unik:9
    │  └─ device nic = virtio-net  web.unik:7
    ├─ device clock  — for the \"Date\" <header> & co

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::place::{Fault, Spot, Step, find};
 use super::{
-    Argument, Component, Constraint, Form, Kind, ManifestError, Need, OptionSpec, Package, Part, Target, Wire,
+    Argument, Component, Constraint, Form, Kind, ManifestError, MemoryUse, Need, OptionSpec, Package, Part,
+    Target, Wire,
 };
 use crate::usage::Usage;
 
@@ -72,6 +73,7 @@ impl Component {
             options: read_options(table.options).map_err(&fault)?,
             parts: table.parts,
             constraints: table.constraints,
+            memory: table.memory,
         };
         component.check().map_err(&fault)?;
         Ok(component)
@@ -125,6 +127,34 @@ impl Component {
             };
             if let Some(key) = keys.into_iter().find(|key| !self.options.contains_key(*key)) {
                 return fail(key, format!("a constraint names the option `{key}`, which there isn't"));
+            }
+        }
+        self.check_memory()
+    }
+
+    /// What formulas of memory are about must exist, too.
+    fn check_memory(&self) -> Result<(), Fault> {
+        for (at, taken) in self.memory.iter().enumerate() {
+            let here: [Step; 2] = ["memory".into(), Step::Index(at)];
+            let fail = |wrong: &str, message| Err((steps(&here, &[], wrong), message));
+            let keys = taken.bytes.options().into_iter().chain(taken.option.as_deref());
+            if let Some(key) = keys.into_iter().find(|key| !self.options.contains_key(*key)) {
+                return fail(
+                    key,
+                    format!("the memory for {} names the option `{key}`, which there isn't", taken.what),
+                );
+            }
+            if let Some(part) = taken.part.as_ref().filter(|part| !self.parts.contains_key(*part)) {
+                return fail(
+                    part,
+                    format!("the memory for {} names the part `{part}`, which there isn't", taken.what),
+                );
+            }
+            if taken.bytes.counts_ports() && !self.listeners {
+                return fail(
+                    "",
+                    format!("the memory for {} counts ports, and nothing listens here", taken.what),
+                );
             }
         }
         Ok(())
@@ -340,6 +370,8 @@ struct Table {
     parts: IndexMap<String, Part>,
     #[serde(default)]
     constraints: Vec<Constraint>,
+    #[serde(default)]
+    memory: Vec<MemoryUse>,
 }
 
 fn all_targets() -> Vec<Target> {
@@ -428,6 +460,15 @@ mod tests {
         [[package.metadata.unik.needs]]
         interface = "Entropy"
         reason = "for sequence numbers that can't be guessed"
+        [[package.metadata.unik.memory]]
+        what = "windows"
+        bytes = "udp-ports * 2 * window"
+        part = "udp"
+        taken = "for-clients"
+        [package.metadata.unik.options.window]
+        doc = "Bytes"
+        usage = "<size: size>"
+        default = "4 KiB"
         [package.metadata.unik.options.ipv4]
         doc = "The network's IPv4 address"
         required = true
@@ -496,7 +537,7 @@ mod tests {
         }
         let text = IP.replace("<name: string>", "<name: text>");
         let error = Component::from_manifest(&text, Path::new("Cargo.toml")).unwrap_err().to_string();
-        assert!(error.contains("in Cargo.toml:32:18: option `hostname`: in the usage `<name: text>`: there is no type `text`\n"), "{error}");
+        assert!(error.contains("in Cargo.toml:41:18: option `hostname`: in the usage `<name: text>`: there is no type `text`\n"), "{error}");
         assert!(error.ends_with("  |                  ^^^^^^^^^^^^"), "{error}");
     }
 
@@ -512,6 +553,10 @@ mod tests {
             ("without = \"ipv4\"", "without = \"ipv5\"", "`ipv5`"),
             ("required = true", "host-only = true", "for the host half only"),
             ("<address: cidr4>", "<address: cidr>", "no type `cidr`"),
+            ("part = \"udp\"", "part = \"upd\"", "names the part `upd`"),
+            ("2 * window", "2 * windw", "names the option `windw`"),
+            ("2 * window", "2 window", "`window` is not expected"),
+            ("listeners = true", "", "nothing listens here"),
             ("[package.metadata.unik]", "[package.metadata.other]", "no table"),
         ] {
             assert!(IP.contains(from), "{from}");
