@@ -181,9 +181,9 @@ fn budget(plan: &Plan) -> Option<(u64, Place)> {
 fn shown(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
-        0x400..0x10_0000 => format!("{}.{} KiB", bytes >> 10, (bytes & 0x3ff) * 10 >> 10),
+        0x400..0x10_0000 => format!("{}.{} KiB", bytes >> 10, ((bytes & 0x3ff) * 10) >> 10),
         _ => {
-            let hundredths = u128::from(bytes & 0xf_ffff) * 100 >> 20;
+            let hundredths = (u128::from(bytes & 0xf_ffff) * 100) >> 20;
             format!("{}.{hundredths:02} MiB", bytes >> 20)
         }
     }
