@@ -43,7 +43,7 @@ fn defaults_fit_their_options() {
 #[test]
 fn a_long_file() {
     let catalogue = catalogue();
-    let mut text = String::from("unik 1\n\nlet idle = 30 s\n\nappliance long {\n    memory 64 MiB\n");
+    let mut text = String::from("unik 1\n\nlet idle = 30 s\n\nappliance long {\n    memory 256 MiB\n");
     for at in 0..99 {
         text += &format!(
             "\n    // Network {at}.\n    device nic{at} = virtio-net {{ queue-size 128 }}\n    network lan{at} = ip on nic{at} {{\n        \
