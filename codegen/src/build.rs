@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use unik_catalogue::Target;
+use unik_catalogue::shape::secret_file;
 use unik_dsl::plan::Plan;
 use unik_dsl::source::SourceMap;
 
@@ -107,6 +108,18 @@ const KEPT: usize = 32;
 /// [`Error`].
 pub fn build(job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Built, Error> {
     let expansion = expand(job.plan, job.baked)?;
+    let secrets = job.plan.secrets();
+    if let Some((name, _)) = secrets.iter().find(|(_, text)| text.is_none()) {
+        return Err(Error::NoSecret { name: (*name).into() });
+    }
+    if !secrets.is_empty() {
+        if job.user.is_some() {
+            let message = "a macro can't take secrets: declare them `at boot`";
+            return Err(Error::Image { message: message.into() });
+        }
+        // They are in the generated crate, and in what is linked of it.
+        cache::make_private(job.cache.root())?;
+    }
     let lock = job.cache.lock(|| progress(Progress::Waiting))?;
     if !job.cache.has_sources(job.own) {
         progress(Progress::Unpacking);
@@ -321,7 +334,13 @@ fn write_crate(
         cache::write(&lock, text.as_bytes())?;
     }
     for (path, bytes) in crate_files(job.plan, job.sources, job.baked, expansion, package, &places)? {
-        cache::write_changed(&folder.join(path), &bytes)?;
+        let secret = path.starts_with(Path::new("src").join(secret_file("")));
+        let path = folder.join(path);
+        if secret && !path.exists() {
+            // Empty, until nobody else can read it.
+            cache::write_changed(&path, &[]).and_then(|()| cache::make_private(&path))?;
+        }
+        cache::write_changed(&path, &bytes)?;
     }
     Ok(())
 }
@@ -362,6 +381,11 @@ pub fn crate_files(
     ];
     for (path, bytes) in &expansion.blobs {
         files.push((Path::new("src").join(path), bytes.clone()));
+    }
+    for (name, text) in plan.secrets() {
+        if let Some(text) = text {
+            files.push((Path::new("src").join(secret_file(name)), text.into()));
+        }
     }
     Ok(files)
 }

@@ -331,6 +331,16 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     fs::write(path, bytes).map_err(fail)
 }
 
+/// Leaves a file or folder to its owner alone.
+#[cfg(feature = "image")]
+pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fail = |source| Error::Io { path: path.into(), source };
+    let mut permissions = fs::metadata(path).map_err(fail)?.permissions();
+    permissions.set_mode(permissions.mode() & 0o700);
+    fs::set_permissions(path, permissions).map_err(fail)
+}
+
 /// Writes a file unless it has these bytes already: cargo goes by the time of change.
 #[cfg(feature = "image")]
 pub(crate) fn write_changed(path: &Path, bytes: &[u8]) -> Result<(), Error> {

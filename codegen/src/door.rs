@@ -155,6 +155,9 @@ fn one(
     if diagnostics.iter().any(diagnostic::Diagnostic::is_error) {
         return Err(shown(&diagnostics, &analysis.sources));
     }
+    if let Some(name) = plan.secrets().keys().next() {
+        return Err(format!("error: the secret `{name}` can't be given to a macro: declare it `at boot`"));
+    }
     let names = pointers(&handlers(&plan, &analysis.sources), &analysis.sources);
     let expansion = expand(&plan, &baked).map_err(|error| error.to_string())?;
     Ok((expansion, names))

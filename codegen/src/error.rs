@@ -32,6 +32,14 @@ pub enum Error {
     /// The plan makes no Rust.
     #[error(transparent)]
     Expand(#[from] ExpandError),
+    /// Secrets have no text.
+    #[error(
+        "the secret `{name}` has no value: give it with --set-file {name}=FILE or --set-env {name}=VARIABLE"
+    )]
+    NoSecret {
+        /// The parameter.
+        name: String,
+    },
     /// Cargo isn't there.
     #[error("can't run `{program}`: {source} (unikgen builds with stable Rust: https://rustup.rs)")]
     NoCargo {

@@ -16,6 +16,7 @@ use unik_catalogue::value::Bound;
 use unik_catalogue::{Kind, Target, Type, Value, rust_name, shape};
 use unik_dsl::plan::{EdgeKind, Node, Plan};
 
+use crate::boot;
 use crate::host::BakedSet;
 use crate::manifest::From;
 use crate::note;
@@ -78,6 +79,8 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
         steps.extend(quote!(::unik::platform::seal();));
     }
     let arguments = (plan.target == Target::Process).then(|| arguments(plan));
+    let boot =
+        boot::read(plan).map_err(|message| ExpandError { instance: plan.appliance.clone(), message })?;
     let log = log_level(plan)
         .map(|level| Ident::new(&rust_name::type_name(level), Span::call_site()))
         .map(|level| quote!(::unik::logging::start(::unik::log::LevelFilter::#level);));
@@ -96,6 +99,7 @@ pub fn expand(plan: &Plan, baked: &BakedSet) -> Result<Expansion, ExpandError> {
         /// Starts every instance, providers first.
         pub(super) async fn wire() -> Result<(), StartError> {
             #arguments
+            #boot
             #log
             #watchdog
             #drain
@@ -127,7 +131,12 @@ fn arguments(plan: &Plan) -> TokenStream {
             quote!(::unik::platform::process::Argument { instance: #instance, name: #name, usage: #usage, doc: #doc })
         })
     });
-    quote!(::unik::platform::process::check_arguments(&[#(#known),*]);)
+    match boot::table(plan) {
+        None => quote!(::unik::platform::process::check_arguments(&[#(#known),*]);),
+        Some(parameters) => {
+            quote!(::unik::platform::process::check_arguments_beside(&[#(#known),*], #parameters);)
+        }
+    }
 }
 
 /// How often the handle of each instance is an argument.
@@ -159,8 +168,13 @@ fn start(
     let options_type = parse("`start`", &format!("{root}::Options"))?;
     let options = parse("its options", &shape::value(component, &node.options, &root).map_err(fail)?)?;
     let name = &node.id;
-    let mut items = quote!(static OPTIONS: #options_type = #options;);
-    let mut arguments = vec![quote!(&Context::new(#name)), quote!(&OPTIONS)];
+    let (mut items, options) = if boot::is_late(&node.options) {
+        let items = quote!(let options: &'static #options_type = alloc::boxed::Box::leak(alloc::boxed::Box::new(#options)););
+        (items, quote!(options))
+    } else {
+        (quote!(static OPTIONS: #options_type = #options;), quote!(&OPTIONS))
+    };
+    let mut arguments = vec![quote!(&Context::new(#name)), options];
     if component.listeners {
         let listens = node.listens.iter().map(|listen| {
             let (port, service) = (listen.port, &listen.service);

@@ -90,7 +90,10 @@ fn prepare_one(
             Some((name.clone(), set.instances.get(name)?.offer.clone()))
         })
         .collect();
-    let input = Input::new(&node.id, node.options.clone(), offers, plan.target.word());
+    let mut options = node.options.clone();
+    // What it was never told it can't show.
+    options.retain(|key, _| !node.component.options.get(key).is_some_and(|option| option.secret));
+    let input = Input::new(&node.id, options, offers, plan.target.word());
     let mut findings = half.check(&input);
     if !findings.iter().any(|finding| finding.severity == Severity::Error) {
         match half.bake(&input) {

@@ -6,6 +6,7 @@
 //! | | [`helper`] | builds and runs those of third parties |
 //! | | [`fetch`] | brings crates that a file names by git or version |
 //! | | [`expand`](mod@expand) | plan → Rust tokens: the one function behind both doors |
+//! | | `boot` | the code that reads values at boot, and checks them |
 //! | | [`manifest`] | plan → dependencies and features → `Cargo.toml` |
 //! | | [`format`](mod@format) | tokens → text for people |
 //! | | [`foreign`] | crates of third parties, as a generated crate sees them |
@@ -26,6 +27,7 @@
 
 #[cfg(feature = "image")]
 pub mod audit;
+mod boot;
 #[cfg(feature = "image")]
 pub mod budget;
 pub mod build;

@@ -16,7 +16,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use serde::{Deserialize, Serialize};
 use unik_catalogue::schema::{Constraint, Transport};
-use unik_catalogue::{Bound, Component, Kind, Value};
+use unik_catalogue::{Bound, Component, Kind, Type, Value};
 use unik_dsl::plan::{Node, Plan};
 
 use crate::settings::Settings;
@@ -50,10 +50,62 @@ pub struct DeviceManifest {
     pub networks: Vec<Network>,
     /// The ports that services listen on.
     pub listens: Vec<Port>,
+    /// The parameters that may be given a value at boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boot: Vec<BootParameter>,
     /// How long the image may take to end, in milliseconds, once the byte 4 (EOT) came on its console;
     /// none where it listens to no such thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<u32>,
+}
+
+/// A parameter that may be given a value at boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BootParameter {
+    /// Its name: on the boot line, `unik.NAME=VALUE`.
+    pub name: String,
+    /// Its type as the language writes it, with its range: `integer 1..=9`, `low|high`.
+    #[serde(rename = "type")]
+    pub ty: String,
+    /// Its value where none is given; without one it must be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Whether its value is never shown.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub secret: bool,
+    /// Whether nothing in this image takes its value.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unused: bool,
+    /// What the file says of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub doc: String,
+}
+
+impl BootParameter {
+    /// What is said of a parameter of a plan.
+    #[must_use]
+    pub fn of(parameter: &unik_dsl::plan::BootParameter) -> BootParameter {
+        BootParameter {
+            name: parameter.name.clone(),
+            ty: parameter.ty.text(),
+            default: parameter.default.as_ref().map(ToString::to_string),
+            secret: parameter.secret,
+            unused: !parameter.used,
+            doc: parameter.doc.clone(),
+        }
+    }
+
+    /// Whether the image doesn't start without it.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.default.is_none() && !self.unused
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A device that the image drives.
@@ -94,6 +146,12 @@ pub struct Network {
     /// The gateway, where the file fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Ipv4Addr>,
+    /// The parameter at boot that `address` and `prefix` are the default of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_at_boot: Option<String>,
+    /// The parameter at boot that `gateway` is the default of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_at_boot: Option<String>,
 }
 
 /// A port that a service listens on.
@@ -165,6 +223,7 @@ impl DeviceManifest {
                 })
                 .collect(),
             listens: ports.collect(),
+            boot: plan.boot.iter().map(BootParameter::of).collect(),
             drain: settings.drains(plan),
         }
     }
@@ -174,23 +233,35 @@ impl Network {
     /// Goes by the types of values, not by the names of keys: whatever the option is
     /// called, an address with its prefix length is the network's.
     fn of(node: &Node, on: Option<&Node>) -> Network {
-        let fixed = node.options.values().flatten().find_map(|entry| {
+        // Of an address that is given at boot, what is known is its default.
+        let late = |value: &Value| match value {
+            Value::Boot(boot) => Some(boot.parameter.clone()),
+            _ => None,
+        };
+        let found = node.options.values().flatten().find_map(|entry| {
             let own = entry.values.values().find_map(|bound| match bound {
-                Bound::One(Value::Cidr4(address, prefix)) => Some((*address, *prefix)),
+                Bound::One(value @ Value::Cidr4(..)) => Some(value),
+                Bound::One(value @ Value::Boot(boot)) if boot.ty == Type::Cidr4 => Some(value),
                 _ => None,
             })?;
-            let gateway = match entry.value("gateway") {
-                Some(Value::Ipv4(gateway)) => Some(*gateway),
-                _ => None,
-            };
-            Some((own, gateway))
+            Some((own, entry.value("gateway")))
         });
+        let (own, gateway) = found.map_or((None, None), |(own, gateway)| (Some(own), gateway));
+        let address = match own.and_then(Value::known) {
+            Some(Value::Cidr4(address, prefix)) => Some((*address, *prefix)),
+            _ => None,
+        };
         Network {
             name: node.id.clone(),
             device: on.filter(|on| on.component.kind == Kind::Device).map(|on| on.id.clone()),
-            address: fixed.map(|((address, _), _)| address),
-            prefix: fixed.map(|((_, prefix), _)| prefix),
-            gateway: fixed.and_then(|(_, gateway)| gateway),
+            address: address.map(|(address, _)| address),
+            prefix: address.map(|(_, prefix)| prefix),
+            gateway: match gateway.and_then(Value::known) {
+                Some(Value::Ipv4(gateway)) => Some(*gateway),
+                _ => None,
+            },
+            address_at_boot: own.and_then(late),
+            gateway_at_boot: gateway.and_then(late),
         }
     }
 }

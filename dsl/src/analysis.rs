@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub set: &'a [(String, String)],
     /// What warnings are taken for: `--deny` and `--allow`.
     pub levels: Levels,
+    /// The texts of secret parameters: `--set-file NAME=FILE`, `--set-env NAME=VARIABLE`.
+    pub secrets: &'a [(String, String)],
     /// What brings the crates that the file names by git or version.
     pub fetch: Option<&'a dyn Fetch>,
 }
@@ -44,6 +46,7 @@ impl<'a> Request<'a> {
             texts: BTreeMap::new(),
             target: None,
             set: &[],
+            secrets: &[],
             levels: Levels::default(),
             fetch: None,
         }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use unik_catalogue::schema::Transport;
 use unik_catalogue::value::Place;
-use unik_catalogue::{Component, Options, Target};
+use unik_catalogue::{Component, Options, Target, Type, Value};
 
 use crate::fetch::LockFile;
 use crate::memory::Share;
@@ -30,6 +30,8 @@ pub struct Plan {
     /// The appliance's own settings, typed against the catalogue entry `appliance`
     /// (`memory`, `cpu`, `log`, …), with defaults filled in.
     pub settings: Options,
+    /// The parameters `at boot`, in the order of the file.
+    pub boot: Vec<BootParameter>,
     /// Instances and parts; edges from who needs to who gives.
     pub graph: DiGraph<Node, Edge>,
     /// The instances (no parts) in start order: providers first, devices before all else.
@@ -43,6 +45,25 @@ pub struct Plan {
     /// Files of the host that the plan depends on: the `.unik` file, what it includes, the
     /// lock file.
     pub sources: Vec<PathBuf>,
+}
+
+/// A parameter whose value may be given when the appliance starts.
+#[derive(Clone, Debug)]
+pub struct BootParameter {
+    /// Its name.
+    pub name: String,
+    /// What it takes: what its declaration says, narrowed to what all take that use it.
+    pub ty: Type,
+    /// Its value where none is given; without one it must be given.
+    pub default: Option<Value>,
+    /// Whether its value is never shown.
+    pub secret: bool,
+    /// Where its name is declared.
+    pub place: Place,
+    /// The doc comment before its declaration.
+    pub doc: String,
+    /// Whether anything of this plan takes its value: on another target it may be otherwise.
+    pub used: bool,
 }
 
 /// An instance of a component, or a part of one.
@@ -223,6 +244,27 @@ impl Plan {
                 longer
             }));
         }
+        found
+    }
+
+    /// Calls `each` with every value of an instance's options.
+    pub fn each_value<'p>(&'p self, each: &mut dyn FnMut(&'p Node, &'p Value)) {
+        for (_, node) in self.instances() {
+            for entry in node.options.values().flatten() {
+                entry.each_value(&mut |value| each(node, value));
+            }
+        }
+    }
+
+    /// The secrets that are compiled in, by parameter: each with its text, once that is given.
+    #[must_use]
+    pub fn secrets(&self) -> std::collections::BTreeMap<&str, Option<&str>> {
+        let mut found = std::collections::BTreeMap::new();
+        self.each_value(&mut |_, value| {
+            if let Value::Secret(secret) = value {
+                found.insert(secret.parameter.as_str(), secret.reveal());
+            }
+        });
         found
     }
 

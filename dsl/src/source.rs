@@ -60,6 +60,26 @@ impl SourceMap {
         self.source(place.source).map_or("", |source| &source.text[source.clamp(place)])
     }
 
+    /// What doc comments say, without the slashes.
+    #[must_use]
+    pub fn doc(&self, docs: &[Place]) -> String {
+        let lines: Vec<&str> = docs
+            .iter()
+            .map(|place| self.text(*place).trim_start_matches("///"))
+            .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+            .collect();
+        lines.join("\n")
+    }
+
+    /// Makes the text at a place illegible, as long as it is: nobody is shown it from here on.
+    pub fn mask(&mut self, place: Place) {
+        let Some(source) = self.sources.get_mut(place.source) else { return };
+        let range = source.clamp(place);
+        let star = |byte: u8| if byte == b'\n' { '\n' } else { '*' };
+        let stars: String = source.text[range.clone()].bytes().map(star).collect();
+        source.text.replace_range(range, &stars);
+    }
+
     /// The path, line and column of the start of `place`, both from 1, columns in
     /// characters.
     #[must_use]

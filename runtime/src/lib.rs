@@ -17,6 +17,7 @@
 //! | [`health`] | the health tests of entropy sources |
 //! | [`logging`] | the log on the console |
 //! | [`start`] | how an instance is started, and what it says when it can't |
+//! | [`boot`] | values that are given at boot |
 //! | [`shutdown`] | the end of an appliance in order |
 //!
 //! Everything runs on one thread; handles are cheap `Clone`s and needn't be `Send`.
@@ -27,6 +28,7 @@ extern crate alloc;
 #[cfg(not(unik_machine))]
 extern crate std;
 
+pub mod boot;
 pub mod executor;
 pub mod health;
 pub mod interface;

@@ -219,6 +219,7 @@ mod tests {
                 devices: Vec::new(),
                 networks: Vec::new(),
                 listens: Vec::new(),
+                boot: Vec::new(),
                 drain: None,
             },
             loaded: 0,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use unik_catalogue::schema::Taken;
-use unik_catalogue::{Bound, Options, Value, rust_name};
+use unik_catalogue::{Bound, Options, Type, Value, rust_name};
 use unik_dsl::plan::{Origin, Plan, Role};
 use unik_dsl::source::SourceMap;
 
@@ -411,6 +411,15 @@ fn names(above: &str, options: &Options) -> Vec<Named> {
     found
 }
 
+fn is_address(ty: &Type) -> bool {
+    match ty {
+        Type::Ipv4 | Type::Ipv6 | Type::Ip | Type::Cidr4 | Type::Cidr6 => true,
+        Type::Mac | Type::Port | Type::Endpoint => true,
+        Type::List(element) => is_address(element),
+        _ => false,
+    }
+}
+
 fn named(value: &Value, wanted: NamedKind, texts: &mut Vec<String>) {
     let (kind, text) = match value {
         Value::Ipv4(address) => (NamedKind::Address, address.to_string()),
@@ -425,6 +434,10 @@ fn named(value: &Value, wanted: NamedKind, texts: &mut Vec<String>) {
         // Not where that is on this machine: the report is the same on any.
         Value::Path { written, .. } => (NamedKind::Path, written.clone()),
         Value::List(values) => return values.iter().for_each(|value| named(value, wanted, texts)),
+        Value::Boot(boot) if is_address(&boot.ty) => {
+            let default = boot.default.as_ref().map_or_else(String::new, |value| format!(" = {value}"));
+            (NamedKind::Address, format!("${} at boot{default}", boot.parameter))
+        }
         _ => return,
     };
     if kind == wanted {

@@ -9,7 +9,7 @@ use unik_catalogue::{Component, Target, Value};
 use unik_codegen::{BakedSet, HostHalves, prepare};
 use unik_dsl::{Catalogue, Plan, Request, SourceMap, analyse, diagnostic};
 
-const COMPONENTS: [(&str, &str); 7] = [
+const COMPONENTS: [(&str, &str); 8] = [
     (
         "runtime",
         r#"
@@ -69,9 +69,15 @@ const COMPONENTS: [(&str, &str); 7] = [
         [package.metadata.unik.options.ipv4]
         doc = "Address"
         required = true
+        at-boot = true
         forms = [
             { name = "dhcp", usage = "dhcp", parts = ["dhcp"] },
-            { name = "static", usage = "<address: cidr4> [gateway <gateway: ipv4>]" },
+            { name = "static", usage = "<address: cidr4> [gateway <gateway: ipv4>]", constraints = [
+                { host = "address" },
+                { unicast = "gateway" },
+                { within = { value = "gateway", of = "address" } },
+                { differ = ["gateway", "address"] },
+            ] },
         ]
         [package.metadata.unik.parts]
         dhcp = { summary = "DHCP", features = ["dhcp"], with = ["udp"] }
@@ -125,6 +131,24 @@ const COMPONENTS: [(&str, &str); 7] = [
         port = { doc = "Port", usage = "<port: port>", default = "80", constraints = [{ listens = { protocol = "tcp", port = "port", wire = "net" } }] }
         files = { doc = "Files", usage = "from <storage: instance Files>" }
         route = { doc = "Route", usage = "<path: string> <handler: handler>", repeats = true }
+    "#,
+    ),
+    (
+        "device-lib/mail",
+        r#"
+        package.name = "unik-mail"
+        [package.metadata.unik]
+        name = "mail"
+        kind = "service"
+        summary = "Mail"
+        start = "unik_mail::start"
+        [package.metadata.unik.options]
+        key = { doc = "Key", usage = "<key: string>", secret = true }
+        pass = { doc = "Password", usage = "<pass: string>", secret = true, at-boot = true }
+        relay = { doc = "Relays", usage = "<relay: ip>...", at-boot = true, constraints = [{ unicast = "relay" }] }
+        how = { doc = "How", usage = "<how: plain|tls|either>", at-boot = true, default = "plain" }
+        limit = { doc = "Limits", usage = "<size: size 1 KiB..=1 GiB> [wait <time: duration>]", at-boot = true }
+        ports = { doc = "Ports", usage = "<ports: list port>", at-boot = true }
     "#,
     ),
 ];

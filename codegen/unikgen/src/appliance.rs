@@ -206,15 +206,67 @@ pub fn analyse_text(
     let catalogue = catalogue()?;
     let fetch = backend::OnDemand::new(&catalogue, parameters, ui);
     let own = file.canonicalize().ok().and_then(|path| texts.get(&path).cloned());
+    let secrets = secrets(parameters)?;
     let request = Request {
         texts: texts.clone(),
         target: parameters.target.map(target),
         set: &parameters.set,
+        secrets: &secrets,
         levels: parameters.levels()?,
         fetch: Some(&fetch),
         ..Request::new(file, own)
     };
     Ok(analyse(&request, &catalogue))
+}
+
+/// The texts of `--set-file` and `--set-env`.
+fn secrets(parameters: &Parameters) -> anyhow::Result<Vec<(String, String)>> {
+    let mut secrets = Vec::new();
+    for (name, file) in &parameters.set_file {
+        secrets.push((name.clone(), text_of_file("--set-file", name, file)?));
+    }
+    for (name, variable) in &parameters.set_env {
+        secrets.push((name.clone(), text_of_variable("--set-env", name, variable)?));
+    }
+    Ok(secrets)
+}
+
+/// The most bytes that a secret has.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// The text of a file without the end of its last line.
+///
+/// # Errors
+/// When it can't be read, has more than 64 KiB, or is no text. The message doesn't show it.
+pub fn text_of_file(flag: &str, name: &str, file: &str) -> anyhow::Result<String> {
+    use std::io::Read as _;
+    let fail = |why: String| exit::usage(format!("{flag} {name}={file}: {why}"));
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut bytes))
+        .map_err(|error| fail(format!("can't read the file: {error}")))?;
+    if bytes.len() as u64 > MAX_SECRET {
+        return Err(fail("the file has more than 64 KiB".into()));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| fail("the file is no UTF-8 text".into()))?;
+    let end =
+        text.strip_suffix('\n').map_or(text.len(), |rest| rest.strip_suffix('\r').unwrap_or(rest).len());
+    text.truncate(end);
+    Ok(text)
+}
+
+/// The text of a variable of the environment.
+///
+/// # Errors
+/// When there is none, or it is no text. The message doesn't show it.
+pub fn text_of_variable(flag: &str, name: &str, variable: &str) -> anyhow::Result<String> {
+    std::env::var(variable).map_err(|error| {
+        let why = match error {
+            std::env::VarError::NotPresent => "there is no such variable in the environment",
+            std::env::VarError::NotUnicode(_) => "the variable is no UTF-8 text",
+        };
+        exit::usage(format!("{flag} {name}={variable}: {why}"))
+    })
 }
 
 /// Checks, prints what was found on standard error, and gives the plan.

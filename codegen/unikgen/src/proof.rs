@@ -165,6 +165,8 @@ impl Carried {
 pub fn parameters_need_a_file(named: &[Option<&Path>], parameters: &Parameters) -> anyhow::Result<()> {
     let given = [
         ("--set", !parameters.set.is_empty()),
+        ("--set-file", !parameters.set_file.is_empty()),
+        ("--set-env", !parameters.set_env.is_empty()),
         ("--target", parameters.target.is_some()),
         ("--deny", !parameters.deny.is_empty()),
         ("--allow", !parameters.allow.is_empty()),

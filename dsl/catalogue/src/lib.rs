@@ -29,4 +29,4 @@ pub use schema::{
     Component, Constraint, Form, Kind, ManifestError, Need, OptionSpec, Package, Part, Target, Wire,
 };
 pub use usage::{Term, Usage, UsageError};
-pub use value::{Bound, Entry, Options, Type, Value};
+pub use value::{BootValue, Bound, Entry, Options, Secret, Type, Value};

@@ -468,6 +468,30 @@ impl Component {
     }
 }
 
+impl Constraint {
+    /// Whether it can be checked when the appliance starts, for a value that is given then. What
+    /// decides the plan, or looks at other instances, can't.
+    #[must_use]
+    pub fn holds_at_boot(&self) -> bool {
+        match self {
+            Constraint::Within { .. }
+            | Constraint::Network(_)
+            | Constraint::Host(_)
+            | Constraint::Hostname(_)
+            | Constraint::Differ(..)
+            | Constraint::PowerOfTwo(_)
+            | Constraint::Unicast(_) => true,
+            // About what is written, not about values.
+            Constraint::NeedsOption(_)
+            | Constraint::Excludes(_)
+            | Constraint::AnyOf(_)
+            | Constraint::Void { .. }
+            | Constraint::Requires { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl OptionSpec {
     /// The first words that may stand after the key, for messages and completion.
     #[must_use]

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 
 use crate::rust_name;
 use crate::schema::{Component, Form, OptionSpec};
-use crate::value::{Bound, Entry, Options, Type, Value};
+use crate::value::{BootValue, Bound, Entry, Options, Type, Value};
 
 /// A field of the typed options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,7 +334,7 @@ fn option_values(
         let value = match (&field.shape, entries) {
             (Shape::Slice(inner), entries) if spec.repeats => {
                 let values = entries.iter().map(|e| entry(e, inner)).collect::<Result<Vec<_>, _>>()?;
-                format!("&[{}]", values.join(", "))
+                list(&values, entries.iter().any(is_at_boot))
             }
             (Shape::Flag, entries) => (!entries.is_empty()).to_string(),
             (Shape::Maybe(_), []) => "::core::option::Option::None".into(),
@@ -347,6 +347,14 @@ fn option_values(
         let _ = write!(text, "{}: {value}, ", rust_name::field(key));
     }
     Ok(text)
+}
+
+/// Whether an entry has a value that is known at boot only.
+#[must_use]
+pub fn is_at_boot(entry: &Entry) -> bool {
+    let mut found = false;
+    entry.each_value(&mut |value| found |= value.is_at_boot());
+    found
 }
 
 fn entry_value(spec: &OptionSpec, entry: &Entry, shape: &Shape, root: &str) -> Result<String, String> {
@@ -404,8 +412,56 @@ fn bound_value(placeholder: &str, entry: &Entry, shape: &Shape, root: &str) -> R
 }
 
 fn slice(values: &[Value], shape: &Shape, root: &str) -> Result<String, String> {
+    let is_at_boot = values.iter().any(Value::is_at_boot);
     let values = values.iter().map(|value| scalar(value, shape, root)).collect::<Result<Vec<_>, _>>()?;
-    Ok(format!("&[{}]", values.join(", ")))
+    Ok(list(&values, is_at_boot))
+}
+
+/// A slice that lives as long as the appliance; no constant, where something in it isn't.
+fn list(values: &[String], is_at_boot: bool) -> String {
+    let values = values.join(", ");
+    if is_at_boot {
+        format!("&*alloc::boxed::Box::leak(alloc::boxed::Box::new([{values}]))")
+    } else {
+        format!("&[{values}]")
+    }
+}
+
+/// The local variable of the generated wiring that holds the value of a parameter `at boot`.
+#[must_use]
+pub fn boot_variable(parameter: &str) -> String {
+    format!("boot_{}", parameter.replace('-', "_"))
+}
+
+/// The file of the generated crate that holds a secret, relative to its source.
+#[must_use]
+pub fn secret_file(parameter: &str) -> String {
+    format!("blobs/secrets/{parameter}")
+}
+
+/// The expression of a value at boot, as what it is wanted as.
+fn at_boot(boot: &BootValue, shape: &Shape, root: &str) -> String {
+    let variable = boot_variable(&boot.parameter);
+    match (&boot.ty, shape) {
+        (Type::Ip, _) => format!("::core::net::IpAddr::from({variable})"),
+        (_, Shape::Words { name, words }) => {
+            let variant = |word: &String| format!("{root}::{name}::{}", rust_name::type_name(word));
+            let (last, others) =
+                words.split_last().map_or((String::new(), &[][..]), |(last, others)| (variant(last), others));
+            let arms: String = others.iter().map(|word| format!("{word:?} => {}, ", variant(word))).collect();
+            // It was looked at where it was read: there is no other word.
+            format!("match {variable} {{ {arms} _ => {last} }}")
+        }
+        _ => variable,
+    }
+}
+
+/// The Rust expression of a value that is neither a word nor a list.
+///
+/// # Errors
+/// For those, and for a value that never reaches the guest.
+pub fn constant(value: &Value) -> Result<String, String> {
+    scalar(value, &Shape::Scalar(String::new()), "")
 }
 
 fn scalar(value: &Value, shape: &Shape, root: &str) -> Result<String, String> {
@@ -430,6 +486,8 @@ fn scalar(value: &Value, shape: &Shape, root: &str) -> Result<String, String> {
             format!("{root}::{name}::{}", rust_name::type_name(word))
         }
         (Value::List(values), Shape::Slice(inner)) => slice(values, inner, root)?,
+        (Value::Boot(boot), _) => at_boot(boot, shape, root),
+        (Value::Secret(secret), _) => format!("include_str!({:?})", secret_file(&secret.parameter)),
         (Value::Bool(value), _) => value.to_string(),
         (Value::Integer(number) | Value::Size(number), _) => number.to_string(),
         (Value::String(text) | Value::Name(text), _) => format!("{text:?}"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::mem::discriminant;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -134,6 +135,104 @@ impl fmt::Display for Type {
     }
 }
 
+impl Type {
+    /// As the language writes it: `integer 1..=9`, `low|high`, `list ipv4`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let range = |word: &str, min: u64, max: u64, shown: &dyn Fn(u64) -> String| match (min, max) {
+            (0, u64::MAX) => word.to_string(),
+            (min, u64::MAX) => format!("{word} {}..=", shown(min)),
+            (min, max) => format!("{word} {}..={}", shown(min), shown(max)),
+        };
+        // In units that a range may have.
+        let of = |number: u64, units: &[(u64, &str)]| {
+            let unit = units.iter().find(|(factor, _)| number != 0 && number.is_multiple_of(*factor));
+            unit.map_or_else(|| number.to_string(), |(factor, unit)| format!("{}{unit}", number / factor))
+        };
+        let size = |bytes| of(bytes, &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]);
+        let span = |nanos| {
+            let units =
+                [(3_600_000_000_000, "h"), (60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms")];
+            if nanos == 0 { "0ms".into() } else { of(nanos, &units) }
+        };
+        match self {
+            Type::Bool => "bool".into(),
+            Type::Integer { min, max } => range("integer", *min, *max, &|number| number.to_string()),
+            Type::String => "string".into(),
+            Type::Name => "name".into(),
+            Type::Size { min, max } => range("size", *min, *max, &size),
+            Type::Duration { min, max } => range("duration", *min, *max, &span),
+            Type::Rate => "rate".into(),
+            Type::Ipv4 => "ipv4".into(),
+            Type::Ipv6 => "ipv6".into(),
+            Type::Ip => "ip".into(),
+            Type::Cidr4 => "cidr4".into(),
+            Type::Cidr6 => "cidr6".into(),
+            Type::Mac => "mac".into(),
+            Type::Port => "port".into(),
+            Type::Endpoint => "endpoint".into(),
+            Type::Path => "path".into(),
+            Type::Instance(interface) => format!("instance {interface}"),
+            Type::InstancePath(interface) => format!("instance-path {interface}"),
+            Type::Handler => "handler".into(),
+            Type::OneOf(words) => words.join("|"),
+            Type::List(element) => format!("list {}", element.text()),
+        }
+    }
+
+    /// Whether a value of this type may be given at boot.
+    #[must_use]
+    pub fn is_bootable(&self) -> bool {
+        match self {
+            Type::Path | Type::Handler | Type::Instance(_) | Type::InstancePath(_) => false,
+            // A blank, a comma or a bracket couldn't be told from those of the list.
+            Type::List(element) => {
+                !matches!(**element, Type::String | Type::Rate | Type::OneOf(_) | Type::List(_))
+                    && element.is_bootable()
+            }
+            _ => true,
+        }
+    }
+
+    /// What both this type and `other` allow, as this type; `None` where `other` takes no value of this
+    /// type at all.
+    #[must_use]
+    pub fn narrowed(&self, other: &Type) -> Option<Type> {
+        let both = |(a, b): (u64, u64), (c, d): (u64, u64)| {
+            let (min, max) = (a.max(c), b.min(d));
+            (min <= max).then_some((min, max))
+        };
+        Some(match (self, other) {
+            (Type::Integer { min, max }, Type::Integer { min: low, max: high }) => {
+                let (min, max) = both((*min, *max), (*low, *high))?;
+                Type::Integer { min, max }
+            }
+            (Type::Size { min, max }, Type::Size { min: low, max: high }) => {
+                let (min, max) = both((*min, *max), (*low, *high))?;
+                Type::Size { min, max }
+            }
+            (Type::Duration { min, max }, Type::Duration { min: low, max: high }) => {
+                let (min, max) = both((*min, *max), (*low, *high))?;
+                Type::Duration { min, max }
+            }
+            (Type::OneOf(words), Type::OneOf(others)) => {
+                let words: Vec<String> = words.iter().filter(|word| others.contains(word)).cloned().collect();
+                if words.is_empty() {
+                    return None;
+                }
+                Type::OneOf(words)
+            }
+            // One list isn't another because its values could be.
+            (Type::List(one), Type::List(two)) if discriminant(&**one) == discriminant(&**two) => {
+                Type::List(Box::new(one.narrowed(two)?))
+            }
+            (Type::Ipv4 | Type::Ipv6, Type::Ip) | (Type::Name, Type::String) => self.clone(),
+            (one, two) if one == two => one.clone(),
+            _ => return None,
+        })
+    }
+}
+
 /// A number of bytes, shown in the largest unit that divides it.
 pub struct Size(pub u64);
 
@@ -226,6 +325,115 @@ pub enum Value {
     Word(String),
     /// See [`Type::List`].
     List(Vec<Value>),
+    /// Known when the appliance starts, not before: only options that their component's table says
+    /// are `at-boot` have such.
+    Boot(Box<BootValue>),
+    /// Known when the appliance is built, and never shown: only options that are `secret` have such.
+    Secret(Secret),
+}
+
+/// The value of a parameter `at boot`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootValue {
+    /// The parameter.
+    pub parameter: String,
+    /// What takes it: the type of the placeholder.
+    pub ty: Type,
+    /// What it is when nobody gives another, if it has such a default. It fits `ty`.
+    pub default: Option<Value>,
+}
+
+/// The value of a secret parameter that is given at build time.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// The parameter.
+    pub parameter: String,
+    /// Its text; `None` as long as nobody gave one. Isn't written anywhere by `serde`.
+    #[serde(skip)]
+    text: Option<String>,
+}
+
+impl Secret {
+    /// The secret of a parameter.
+    #[must_use]
+    pub fn new(parameter: impl Into<String>, text: Option<String>) -> Secret {
+        Secret { parameter: parameter.into(), text }
+    }
+
+    /// What must not be shown: for the one file that the image is compiled from.
+    #[must_use]
+    pub fn reveal(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.parameter)
+    }
+}
+
+/// As a file writes it; a secret as its parameter's name.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = |time: &Duration| Span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        match self {
+            Value::Bool(value) => write!(f, "{value}"),
+            Value::Integer(number) => write!(f, "{number}"),
+            Value::String(text) | Value::Path { written: text, .. } => {
+                write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+            }
+            Value::Name(word) | Value::Word(word) | Value::Handler(word) | Value::Instance(word) => {
+                f.write_str(word)
+            }
+            Value::Size(bytes) => write!(f, "{}", Size(*bytes)),
+            Value::Duration(time) => write!(f, "{}", span(time)),
+            Value::Rate(count, time) => write!(f, "{count} per {}", span(time)),
+            Value::Ipv4(address) => write!(f, "{address}"),
+            Value::Ipv6(address) => write!(f, "{address}"),
+            Value::Ip(address) => write!(f, "{address}"),
+            Value::Cidr4(address, prefix) => write!(f, "{address}/{prefix}"),
+            Value::Cidr6(address, prefix) => write!(f, "{address}/{prefix}"),
+            Value::Mac(mac) => f.write_str(&mac.map(|byte| format!("{byte:02x}")).join(":")),
+            Value::Port(port) => write!(f, "{port}"),
+            Value::Endpoint(end) => write!(f, "{end}"),
+            Value::InstancePath { instance, path } => write!(f, "{instance} / \"{path}\""),
+            Value::List(values) => {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", values.join(", "))
+            }
+            Value::Boot(boot) => write!(f, "${}", boot.parameter),
+            Value::Secret(secret) => write!(f, "${}", secret.parameter),
+        }
+    }
+}
+
+impl Value {
+    /// What is known of it at build time: itself, or the default of what is given at boot.
+    #[must_use]
+    pub fn known(&self) -> Option<&Value> {
+        match self {
+            Value::Boot(boot) => boot.default.as_ref(),
+            value => Some(value),
+        }
+    }
+
+    /// Calls `each` with every value `at boot` in it.
+    pub fn each_boot<'v>(&'v self, each: &mut dyn FnMut(&'v BootValue)) {
+        match self {
+            Value::Boot(boot) => each(boot),
+            Value::List(values) => values.iter().for_each(|value| value.each_boot(each)),
+            _ => {}
+        }
+    }
+
+    /// Whether something in it is known at boot only.
+    #[must_use]
+    pub fn is_at_boot(&self) -> bool {
+        let mut found = false;
+        self.each_boot(&mut |_| found = true);
+        found
+    }
 }
 
 /// What a placeholder of a usage pattern was bound to.
@@ -269,7 +477,24 @@ pub struct Place {
     pub end: usize,
 }
 
+impl Bound {
+    /// Its values: one, or several.
+    #[must_use]
+    pub fn all(&self) -> &[Value] {
+        match self {
+            Bound::One(value) => std::slice::from_ref(value),
+            Bound::Many(values) => values,
+        }
+    }
+}
+
 impl Entry {
+    /// Calls `each` with every value of it and of its nested block.
+    pub fn each_value<'v>(&'v self, each: &mut dyn FnMut(&'v Value)) {
+        self.values.values().flat_map(Bound::all).for_each(&mut *each);
+        self.nested.values().flatten().for_each(|entry| entry.each_value(each));
+    }
+
     /// The single value of placeholder `name`, if it was written.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {

@@ -93,10 +93,10 @@ codes! {
         right: "unik 1";
 
     NOT_SUPPORTED = "U0109", "something that the language has room for, but that isn't built yet",
-        "The language keeps words for things that will come: parameters `at boot`, \
-         secrets. Until they have a meaning, a file that uses them is refused, never half obeyed.",
-        wrong: r#"param host: name at boot = "ns1""#,
-        right: r#"param host: name = "ns1""#;
+        "The language keeps words for things that will come. Until they have a meaning, a file that uses \
+         them is refused, never half obeyed.",
+        wrong: "",
+        right: "";
 
     LONG_NAME = "U0110", "a name of more than 64 characters",
         "Names of appliances and instances become names of files, crates and variables.",
@@ -205,6 +205,30 @@ appliance b { }"#,
          commit or version it is stands in the lock file beside the `.unik` file, so that the next build \
          takes the same; keep that file under version control.",
         wrong: "",
+        right: "";
+
+    AT_BOOT = "U0215", "a value at boot, for something that is fixed at build",
+        "A parameter `at boot` has its value when the appliance starts. What decides what is in the image \
+         (a `when`, the target, the memory), what is prepared at build, and the ports that a network lets \
+         through are fixed before. `unikgen components NAME` says which options may be set at boot.",
+        wrong: r#"param text: string at boot = "hello"
+
+appliance a {
+    service s = say { line "hello" }
+    when $text == "hello" { log level debug }
+}"#,
+        right: r#"param text: string = "hello"
+
+appliance a {
+    service s = say { line $text }
+    when $text == "hello" { log level debug }
+}"#;
+
+    SECRET = "U0216", "a secret that would be seen",
+        "Keys and passwords don't stand in files. Declare `param NAME: secret string`, write `$NAME` for the \
+         option, and give it with `--set-file NAME=FILE` or `--set-env NAME=VARIABLE` at build time; with \
+         `at boot`, on the boot line. Options that are secret take nothing else, and other options no secret.",
+        wrong: r#"param key: secret string = "hunter2""#,
         right: "";
 
     BAD_TABLE = "U0219", "a slip in the table of a named crate",

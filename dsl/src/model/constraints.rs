@@ -185,11 +185,12 @@ impl Checker<'_> {
                     match constraint {
                         Constraint::Within { value, of, option: Some(other) } => {
                             let others = options.get(other).map_or(&[][..], Vec::as_slice);
-                            let networks =
-                                others.iter().filter_map(|other| Some((other.value(of)?, other.place)));
+                            let networks = others
+                                .iter()
+                                .filter_map(|other| Some((other.value(of)?.known()?, other.place)));
                             let networks: Vec<_> = networks.collect();
                             let Some((first, first_place)) = networks.first() else { continue };
-                            let Some(value_is) = entry.value(value) else { continue };
+                            let Some(value_is) = entry.value(value).and_then(Typed::known) else { continue };
                             if !networks.iter().any(|(network, _)| is_within(value_is, network)) {
                                 self.within(value, value_is, here, first, first_place.unwrap_or(place));
                             }
@@ -335,13 +336,15 @@ impl Checker<'_> {
 
 impl Matched {
     /// The values of a placeholder, each with its place.
-    fn all(&self, name: &str) -> impl Iterator<Item = (&Typed, Place)> {
+    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a Typed, Place)> {
         let values = match self.values.get(name) {
             None => &[][..],
             Some(Bound::One(value)) => std::slice::from_ref(value),
             Some(Bound::Many(values)) => values,
         };
-        values.iter().zip(self.places.get(name).into_iter().flatten().copied())
+        // What is given at boot is checked then; its default here.
+        let known = |(value, place): (&'a Typed, Place)| Some((value.known()?, place));
+        values.iter().zip(self.places.get(name).into_iter().flatten().copied()).filter_map(known)
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use unik_catalogue::value::Place;
-use unik_catalogue::{Type, Value as Typed};
+use unik_catalogue::{BootValue, Secret, Type, Value as Typed};
 
 use super::Checker;
 use super::names::Poisoned;
@@ -58,6 +58,8 @@ impl Reason {
         };
         let mut diagnostic = Diagnostic::error(self.code, self.place, message);
         diagnostic = diagnostic.label(match self.detail {
+            Some(_) if self.code == codes::AT_BOOT => "known at boot only".into(),
+            Some(_) if self.code == codes::SECRET => "this".into(),
             Some(_) => format!("expected {}", self.wanted),
             None => format!("this is {}", self.found),
         });
@@ -108,6 +110,87 @@ impl Checker<'_> {
     }
 
     fn convert_deep(&mut self, used: &Value, ty: &Type, depth: usize) -> Result<Typed, Misfit> {
+        match self.late(used).map(String::from) {
+            Some(name) => self.convert_late(&name, used, ty, depth),
+            None if self.takes.secret => Err(self.written_secret(used, ty)),
+            None => self.convert_now(used, ty, depth),
+        }
+    }
+
+    /// A value that isn't simply there: that of the parameter `name`, at boot or secret.
+    fn convert_late(&mut self, name: &str, used: &Value, ty: &Type, depth: usize) -> Result<Typed, Misfit> {
+        // By whatever other names it came.
+        self.mark_chain(used);
+        let Some(binding) = self.bindings.get(name) else { return Err(Misfit::Poisoned) };
+        let (Some(declared), false) = (binding.ty.clone(), binding.wrong) else {
+            return Err(Misfit::Poisoned);
+        };
+        let (at_boot, secret, place) = (binding.at_boot, binding.secret, binding.place);
+        let has_default = binding.value.is_some() && !secret;
+        let default = if has_default { Some(self.convert_now(used, ty, depth)?) } else { None };
+        let mut misfit = Reason {
+            code: codes::AT_BOOT,
+            place: used.place,
+            found: format!("`${name}`"),
+            wanted: ty.to_string(),
+            detail: None,
+            help: None,
+            replacement: None,
+            written: None,
+            declared: Some(place),
+            close: true,
+        };
+        if secret != self.takes.secret {
+            misfit.code = codes::SECRET;
+            misfit.detail = Some(if secret {
+                format!("`${name}` is secret, and what this takes is shown")
+            } else {
+                format!("this is secret, and `${name}` is not")
+            });
+            misfit.help = (!secret).then(|| format!("declare it as `param {name}: secret string`"));
+        } else if at_boot && !self.takes.boot {
+            misfit.detail = Some(format!("this is fixed at build, and `${name}` is known at boot only"));
+            misfit.help =
+                Some(format!("leave `at boot` out of `param {name}`, and give it with `--set {name}=VALUE`"));
+        } else if declared.narrowed(ty).is_none() {
+            misfit.code = codes::WRONG_TYPE;
+            misfit.close = false;
+            misfit.detail = Some(format!("`${name}` may be {declared}, and this takes {ty}"));
+        } else if at_boot {
+            let parameter = name.to_string();
+            return Ok(Typed::Boot(Box::new(BootValue { parameter, ty: ty.clone(), default })));
+        } else {
+            return Ok(Typed::Secret(Secret::new(name, self.secrets.get(name).cloned())));
+        }
+        Err(Misfit::Because(Box::new(misfit)))
+    }
+
+    /// Why what stands in the file is no value for a secret.
+    fn written_secret(&mut self, used: &Value, ty: &Type) -> Misfit {
+        match self.resolve(used) {
+            Ok(value) => self.sources.mask(value.place),
+            Err(_) => return Misfit::Poisoned,
+        }
+        Misfit::Because(Box::new(Reason {
+            code: codes::SECRET,
+            place: used.place,
+            // Not what is written there.
+            found: "text in the file".into(),
+            wanted: ty.to_string(),
+            detail: Some("a secret doesn't stand in a file".into()),
+            help: Some(
+                "declare `param NAME: secret string`, write `$NAME` here, and give it with `--set-file NAME=FILE`"
+                    .into(),
+            ),
+            replacement: None,
+            written: None,
+            declared: None,
+            close: true,
+        }))
+    }
+
+    /// `used` as a `ty`, by what is known of it at build time.
+    fn convert_now(&mut self, used: &Value, ty: &Type, depth: usize) -> Result<Typed, Misfit> {
         let value = self.resolve(used)?;
         let mut misfit = Reason {
             code: codes::WRONG_TYPE,

@@ -33,7 +33,7 @@ use crate::analysis::Request;
 use crate::catalogue::Catalogue;
 use crate::diagnostic::{Diagnostic, Fix, codes, did_you_mean};
 use crate::fetch::LockFile;
-use crate::plan::NamedCrate;
+use crate::plan::{BootParameter, NamedCrate};
 use crate::source::SourceMap;
 use crate::syntax::{Entry, Spanned, Statement, StatementKind};
 
@@ -47,6 +47,8 @@ pub struct Model {
     pub target: Target,
     /// Its settings.
     pub settings: Options,
+    /// The parameters `at boot`.
+    pub boot: Vec<BootParameter>,
     /// The declared instances in the order of the text.
     pub instances: Vec<Instance>,
     /// Crates that the file names.
@@ -137,8 +139,21 @@ struct Checker<'a> {
     taken: Vec<Taken>,
     /// Places whose unknown name was reported.
     said: HashSet<Place>,
+    /// Which values the option takes that is being checked.
+    takes: Takes,
+    /// The texts of secret parameters that were given.
+    secrets: HashMap<String, String>,
     /// Conversions left before a file is refused as a bomb.
     budget: usize,
+}
+
+/// Which values an option takes that aren't simply there at build time.
+#[derive(Clone, Copy, Default)]
+struct Takes {
+    /// Those known at boot.
+    boot: bool,
+    /// Secrets, and nothing else.
+    secret: bool,
 }
 
 /// A size that is taken of the appliance's memory.
@@ -206,6 +221,8 @@ impl<'a> Checker<'a> {
             unique: HashMap::new(),
             taken: Vec::new(),
             said: HashSet::new(),
+            takes: Takes::default(),
+            secrets: HashMap::new(),
             budget: 1_000_000,
         }
     }
@@ -235,6 +252,7 @@ impl Checker<'_> {
             .copied()
             .collect();
         let settings = self.settings(&entries, settings_of.as_deref(), appliance.place);
+        let boot = self.boot_parameters(&instances);
         self.not_unique();
         if self.target == Target::Machine {
             self.more_than_memory(&settings);
@@ -247,6 +265,7 @@ impl Checker<'_> {
             docs,
             target: self.target,
             settings,
+            boot,
             instances,
             crates,
             catalogue: self.catalogue.clone(),

@@ -9,7 +9,7 @@ use unik_catalogue::value::{Entry as TypedEntry, Place};
 use unik_catalogue::{Component, OptionSpec, Options};
 
 use super::matching::Matched;
-use super::{Checker, Listening};
+use super::{Checker, Listening, Takes};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::SourceMap;
 use crate::syntax::{self, Entry, Spanned, Statement, StatementKind};
@@ -200,19 +200,6 @@ impl Checker<'_> {
         listens: &mut Vec<Listening>,
     ) -> Vec<TypedEntry> {
         let top = entries.iter().map(|(level, ..)| *level).max().unwrap_or(0);
-        if spec.secret {
-            for (_, entry, _) in entries {
-                self.error(
-                    Diagnostic::error(
-                        codes::NOT_SUPPORTED,
-                        entry.key.place,
-                        format!("`{key}` is secret, and secrets are not supported yet"),
-                    )
-                    .help("a secret doesn't belong into a file; leave it out"),
-                );
-            }
-            return Vec::new();
-        }
         let mut first: BTreeMap<usize, Place> = BTreeMap::new();
         let mut typed = Vec::new();
         for (level, entry, place) in entries {
@@ -249,7 +236,9 @@ impl Checker<'_> {
         place: Place,
         listens: &mut Vec<Listening>,
     ) -> Option<TypedEntry> {
+        let before = std::mem::replace(&mut self.takes, Takes { boot: spec.at_boot, secret: spec.secret });
         let mut matched = self.match_option(&entry.key, spec, &entry.values, place);
+        self.takes = before;
         if let Some(matched) = &mut matched {
             matched.is_written = true;
             let constraints = &spec.forms[matched.form].constraints;

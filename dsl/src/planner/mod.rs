@@ -79,6 +79,7 @@ pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>
         doc: doc_of(&model.docs, sources),
         target: model.target,
         settings: model.settings,
+        boot: model.boot,
         graph,
         order: order?,
         crates: model.crates,

@@ -127,8 +127,8 @@ impl<'a> Parser<'a, '_> {
         {
             let place = self.place(raw.head.start + range.start..raw.head.start + range.end);
             self.diagnostics.push(
-                Diagnostic::error(codes::NOT_SUPPORTED, place, "values at boot are not supported yet")
-                    .help("leave `at boot` out, and write the value: it is fixed at build time"),
+                Diagnostic::error(codes::AT_BOOT, place, "`at boot` belongs to a parameter")
+                    .help("declare `param NAME: TYPE at boot = DEFAULT`, and write `$NAME` here"),
             );
             return None;
         }

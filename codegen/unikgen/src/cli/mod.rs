@@ -340,6 +340,12 @@ pub struct Parameters {
     /// Give a build parameter its value; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub set: Vec<(String, String)>,
+    /// Give a secret parameter the text of a file, without the end of its line; may be repeated
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse_setting)]
+    pub set_file: Vec<(String, String)>,
+    /// Give a secret parameter the text of a variable of the environment; may be repeated
+    #[arg(long, value_name = "NAME=VARIABLE", value_parser = parse_setting)]
+    pub set_env: Vec<(String, String)>,
     /// Where the appliance runs, whatever the file says
     #[arg(long, value_name = "TARGET")]
     pub target: Option<TargetChoice>,

@@ -60,6 +60,13 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
     };
     let made = backend::build(&subject, &checked, &parameters, &args.cargo, seed, ui)?;
     appliance::within_budget(&checked, &made, &parameters, ui)?;
+    if !checked.plan.secrets().is_empty() {
+        // A copy has the permissions of what it is one of.
+        for path in [&made.image, &made.twin] {
+            make_private(path)?;
+        }
+        ui.hint("a secret is in the image, for all who can read it: its file is yours alone");
+    }
     copy(&made.image, &to)?;
     if args.twin {
         copy(&made.twin, &twin_place)?;
@@ -81,6 +88,13 @@ pub fn run(args: &Build, ui: &Ui) -> Outcome {
         None => ui.say("program", &to.display().to_string()),
     }
     Ok(OK)
+}
+
+fn make_private(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path)?.permissions().mode() & 0o700;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .with_context(|| format!("can't make {} private", path.display()))
 }
 
 /// `site.unik` → `site.img`; a program is `site.bin`.

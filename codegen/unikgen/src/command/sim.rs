@@ -97,6 +97,12 @@ fn repeat(args: &Sim, file: &Path, seed: u64) -> String {
     for (name, value) in &args.appliance.parameters.set {
         add("--set", &format!("{name}={value}"));
     }
+    for (name, value) in &args.appliance.parameters.set_file {
+        add("--set-file", &format!("{name}={value}"));
+    }
+    for (name, value) in &args.appliance.parameters.set_env {
+        add("--set-env", &format!("{name}={value}"));
+    }
     if !args.faults.is_empty() {
         add("--faults", &args.faults);
     }

@@ -170,6 +170,22 @@ impl Component {
         if option.required && option.default.is_some() {
             return fail(&["default"], format!("option `{key}` is required and has a default"));
         }
+        if option.at_boot && option.host_only {
+            let message = format!("option `{key}` is for the host half only, so it can't be `at-boot`");
+            return fail(&["at-boot"], message);
+        }
+        let mut constraints = option.forms.iter().flat_map(|form| &form.constraints);
+        if option.at_boot
+            && let Some(constraint) = constraints.find(|constraint| !constraint.holds_at_boot())
+        {
+            let message = format!(
+                "option `{key}` is `at-boot`, and its constraint {constraint:?} can be checked at build only"
+            );
+            return fail(&["at-boot"], message);
+        }
+        if option.secret && option.default.is_some() {
+            return fail(&["default"], format!("option `{key}` is secret and has a default"));
+        }
         let several = option.forms.len() > 1;
         if several && option.forms.iter().any(|form| form.name.is_empty()) {
             return fail(&["forms"], format!("option `{key}` has several forms: each needs a `name`"));
@@ -557,6 +573,11 @@ mod tests {
             ("2 * window", "2 * windw", "names the option `windw`"),
             ("2 * window", "2 window", "`window` is not expected"),
             ("listeners = true", "", "nothing listens here"),
+            (
+                "usage = \"<name: string>\"",
+                "usage = \"<name: string>\"\nat-boot = true\nconstraints = [{ unique = \"name\" }]",
+                "checked at build only",
+            ),
             ("[package.metadata.unik]", "[package.metadata.other]", "no table"),
         ] {
             assert!(IP.contains(from), "{from}");

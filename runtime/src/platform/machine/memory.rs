@@ -7,7 +7,9 @@ use core::ptr::{self, NonNull};
 
 use rlsf::Tlsf;
 
-use super::console::Console;
+use super::super::Ending;
+use super::console::{self, Console};
+use super::exit::exit;
 use super::ranges::{MAX_RANGES, Memory};
 use super::{OneThread, linker_symbol};
 
@@ -105,14 +107,22 @@ fn copy_boot_line(address: u64) {
         if byte == 0 {
             break;
         }
-        assert!(len < MAX_BOOT_LINE, "the boot line is longer than {MAX_BOOT_LINE} bytes");
+        if len == MAX_BOOT_LINE {
+            refuse(b"error: the boot line is longer than 4096 bytes\n");
+        }
         bytes[len] = byte;
         len += 1;
     }
     match core::str::from_utf8(&bytes[..len]) {
         Ok(text) => BOOT_LINE.set(text),
-        Err(error) => panic!("the boot line isn't UTF-8 at byte {}", error.valid_up_to()),
+        Err(_) => refuse(b"error: the boot line isn't UTF-8\n"),
     }
+}
+
+/// Ends the machine: what is on such a line can't be told.
+fn refuse(why: &[u8]) -> ! {
+    console::write(why);
+    exit(Ending::Failed)
 }
 
 /// The boot line, as the monitor gave it.

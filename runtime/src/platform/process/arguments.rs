@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::string::String;
+use std::vec::Vec;
 
 use super::boot_line;
 
@@ -26,15 +27,27 @@ pub struct Argument {
 /// `known`, and with 0 after telling about them when it asks for help. The generated wiring
 /// calls this before it starts anything.
 pub fn check_arguments(known: &[Argument]) {
-    if boot_line().split_ascii_whitespace().any(|word| matches!(word, "--help" | "-h" | "help")) {
-        std::println!("{}", usage(&program(), known).trim_end());
+    check(boot_line(), known, &[]);
+}
+
+/// The same, for an appliance with parameters `at boot`: arguments that begin with `unik.` are
+/// [their](crate::boot) words, and looked at there.
+pub fn check_arguments_beside(known: &[Argument], parameters: &[Argument]) {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let others: Vec<String> = arguments.filter(|argument| !argument.starts_with("unik.")).collect();
+    check(&others.join(" "), known, parameters);
+}
+
+fn check(line: &str, known: &[Argument], parameters: &[Argument]) {
+    if line.split_ascii_whitespace().any(|word| matches!(word, "--help" | "-h" | "help")) {
+        std::println!("{}", usage(&program(), known, parameters).trim_end());
         std::process::exit(0);
     }
-    if let Some(word) = unknown(boot_line(), known) {
+    if let Some(word) = unknown(line, known) {
         std::eprint!(
             "error: the appliance knows no `{}`\n\n{}",
             word.escape_debug(),
-            usage(&program(), known)
+            usage(&program(), known, parameters)
         );
         std::process::exit(USAGE);
     }
@@ -65,8 +78,8 @@ fn unknown<'l>(line: &'l str, known: &[Argument]) -> Option<&'l str> {
     })
 }
 
-fn usage(program: &str, known: &[Argument]) -> String {
-    if known.is_empty() {
+fn usage(program: &str, known: &[Argument], parameters: &[Argument]) -> String {
+    if known.is_empty() && parameters.is_empty() {
         return std::format!("usage: {program}\n\nThis appliance takes nothing on its command line.\n");
     }
     let mut text = std::format!("usage: {program} [WORD]...\n");
@@ -80,6 +93,12 @@ fn usage(program: &str, known: &[Argument]) -> String {
         let _ = write!(text, "\n  {}={}\n      {}\n", argument.name, argument.usage, argument.doc);
         for one in known.iter().filter(|other| other.name == argument.name) {
             let _ = write!(text, "  {}.{}=...\n      the same, for `{0}` alone\n", one.instance, one.name);
+        }
+    }
+    for Argument { instance, name, usage, doc } in parameters {
+        let _ = write!(text, "\n  {instance}.{name}=VALUE    {usage}\n");
+        if !doc.is_empty() {
+            let _ = writeln!(text, "      {doc}");
         }
     }
     text
@@ -114,10 +133,13 @@ mod tests {
 
     #[test]
     fn the_usage_lists_what_is_known() {
-        let text = usage("./site", &[publish("lan"), publish("wan")]);
+        let text = usage("./site", &[publish("lan"), publish("wan")], &[]);
         assert!(text.starts_with("usage: ./site [WORD]...\n\n  publish=HOSTPORT:PORT\n"), "{text}");
         assert!(text.contains("  lan.publish=...\n") && text.contains("  wan.publish=...\n"), "{text}");
         assert_eq!(text.matches("where a port is").count(), 1);
-        assert!(usage("./hello", &[]).contains("takes nothing"));
+        assert!(usage("./hello", &[], &[]).contains("takes nothing"));
+        let host = Argument { instance: "unik", name: "host", usage: "name", doc: "its name" };
+        let text = usage("./hello", &[], &[host]);
+        assert!(text.ends_with("\n  unik.host=VALUE    name\n      its name\n"), "{text}");
     }
 }

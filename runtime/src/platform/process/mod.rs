@@ -21,7 +21,7 @@ use std::string::String;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-pub use arguments::{Argument, check_arguments, refuse_arguments};
+pub use arguments::{Argument, check_arguments, check_arguments_beside, refuse_arguments};
 pub use reactor::{Bell, Registration};
 
 use super::{Ending, NoEntropy};
