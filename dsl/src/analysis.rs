@@ -62,6 +62,8 @@ pub struct Analysis {
     pub diagnostics: Vec<Diagnostic>,
     /// The plan; `None` when there are errors.
     pub plan: Option<Plan>,
+    /// All components, those of the crates that the file names too.
+    pub catalogue: Catalogue,
 }
 
 /// More than these are not shown: they are the same mistake, most of them.
@@ -71,6 +73,7 @@ const MAX_DIAGNOSTICS: usize = 100;
 #[must_use]
 pub fn analyse(request: &Request, catalogue: &Catalogue) -> Analysis {
     let (model, sources, mut diagnostics) = model::check(request, catalogue);
+    let known = model.as_ref().map_or(catalogue, |model| &model.catalogue).clone();
     let plan = model.and_then(|model| planner::plan(model, &sources, &mut diagnostics));
     request.levels.apply(&mut diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
@@ -88,5 +91,5 @@ pub fn analyse(request: &Request, catalogue: &Catalogue) -> Analysis {
         }
         diagnostics.push(last);
     }
-    Analysis { sources, diagnostics, plan: plan.filter(|_| sound) }
+    Analysis { sources, diagnostics, plan: plan.filter(|_| sound), catalogue: known }
 }

@@ -57,6 +57,12 @@ impl Catalogue {
         self.components.iter().find(|component| component.kind == Kind::Appliance)
     }
 
+    /// The table of what may stand in `crate NAME { … }`: no component, but described as one.
+    #[must_use]
+    pub fn named_crate() -> Option<Component> {
+        crate::model::named_crate()
+    }
+
     /// The component that takes the place of `component` on `target`, if there is one.
     #[must_use]
     pub fn stand_in(&self, component: &str, target: Target) -> Option<&Rc<Component>> {

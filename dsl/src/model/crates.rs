@@ -51,6 +51,11 @@ doc = "A version requirement, of crates.io"
 usage = "<requirement: string>"
 "#;
 
+/// The table of what may stand in `crate NAME { … }`; `None` if it were wrong.
+pub fn table() -> Option<Component> {
+    Component::from_manifest(TABLE, Path::new("crate")).ok()
+}
+
 /// A crate, as the file names it.
 struct Asked<'s> {
     name: &'s Spanned<String>,
@@ -98,7 +103,7 @@ impl Checker<'_> {
     /// What the file asks for, without what is wrong in itself.
     fn asked<'s>(&mut self, statements: impl Iterator<Item = &'s Statement>) -> Vec<Asked<'s>> {
         let mut found: IndexMap<&str, Asked> = IndexMap::new();
-        let table = Component::from_manifest(TABLE, Path::new("crate"));
+        let table = table();
         for statement in statements {
             let StatementKind::Crate { name, body } = &statement.kind else { continue };
             if let Some(first) = found.get(name.value.as_str()) {
@@ -116,7 +121,7 @@ impl Checker<'_> {
             let statements: Vec<&Statement> = body.iter().collect();
             let mut flat = Vec::new();
             self.flatten(&statements, 0, &mut flat);
-            let Ok(table) = &table else { continue };
+            let Some(table) = &table else { continue };
             let said = self.diagnostics.len();
             let options = self.options(table, &flat, statement.place).options;
             self.check_requirement(&options, statement.place);

@@ -115,6 +115,8 @@ pub struct Listening {
     pub place: Place,
 }
 
+pub use crates::table as named_crate;
+
 /// What is known while a file is checked.
 struct Checker<'a> {
     request: &'a Request<'a>,
