@@ -301,6 +301,14 @@ Examples:
         /// The code that stands in brackets after `error` or `warning`
         code: Option<String>,
     },
+    /// Serve editors: diagnostics, completion, hover and more, over standard input and output
+    #[command(after_help = "\
+Speaks the Language Server Protocol. An editor starts it by itself, once it is told that this is the \
+command for .unik files. It ends when the editor does, or closes its standard input.
+
+Examples:
+  unikgen lsp                   for an editor's settings; most add --stdio, which changes nothing")]
+    Lsp(Lsp),
     /// Print the completions of a shell
     #[command(after_help = "\
 Examples:
@@ -321,6 +329,14 @@ Examples:
         #[arg(long, short, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         output: Option<PathBuf>,
     },
+}
+
+/// How to serve an editor.
+#[derive(Clone, Debug, Args)]
+pub struct Lsp {
+    /// Use standard input and output, as it does anyway
+    #[arg(long)]
+    pub stdio: bool,
 }
 
 /// Which appliance, with which parameters.

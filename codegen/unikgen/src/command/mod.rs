@@ -12,6 +12,7 @@ pub mod eject;
 pub mod expand;
 pub mod explain;
 pub mod graph;
+pub mod lsp;
 pub mod man;
 pub mod mend;
 pub mod new;
@@ -54,6 +55,7 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::Clean(args) => clean::run(&args, ui),
         Command::Symbolize(args) => symbolize::run(&args, ui),
         Command::Explain { code } => explain::run(&code, ui),
+        Command::Lsp(args) => lsp::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { output } => man::run(output.as_deref()),
     }
