@@ -270,6 +270,21 @@ fn outlines_and_folds() {
 }
 
 #[test]
+fn lays_out() {
+    let folder = folder();
+    let mut client = Client::start(&path(&folder));
+    let uri = client.open("a.unik", "unik 1\n\nappliance a {\n  memory   8 MiB\n    log level info\n}\n");
+    let ask = json!({ "textDocument": { "uri": uri }, "options": { "tabSize": 4, "insertSpaces": true } });
+    let edits = client.request("textDocument/formatting", ask.clone())["result"].clone();
+    let range = json!({ "start": { "line": 3, "character": 0 }, "end": { "line": 3, "character": 16 } });
+    assert_eq!(edits, json!([{ "range": range, "newText": "    memory 8 MiB" }]));
+    // What can't be read stays as it is.
+    client.change(&uri, 2, "appliance {\n");
+    assert_eq!(client.request("textDocument/formatting", ask)["result"], Value::Null);
+    assert_eq!(client.end(), 0);
+}
+
+#[test]
 fn counts_as_agreed_whatever_the_text() {
     let text =
         "unik 1\r\n// µ𝕏\r\nparam ort: name = \"µ𝕏\"\r\nappliance a { service s = say { line $oort } }\r\n";
