@@ -2,28 +2,32 @@
 
 use unik_catalogue::{OptionSpec, Target, Term, Type, Value as Typed};
 
-use super::Checker;
 use super::convert::Misfit;
+use super::{Checker, Untaken};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::syntax::{Condition, Spanned, Statement, StatementKind, Subject, Test, Value, ValueKind};
 
 impl Checker<'_> {
-    /// The statements that count, each with the number of `when`s around it: what stands
+    /// The statements that count, and the blocks that don't. Each statement with the number of `when`s around it: what stands
     /// under a condition goes before what stands outside of it.
     pub(super) fn flatten<'s>(
         &mut self,
         statements: &[&'s Statement],
         level: usize,
         into: &mut Vec<(usize, &'s Statement)>,
+        untaken: &mut Untaken<'s>,
     ) {
         for &statement in statements {
             match &statement.kind {
                 StatementKind::When { condition, body } => {
-                    let body: Vec<&Statement> = body.iter().collect();
+                    let statements: Vec<&Statement> = body.iter().collect();
                     match self.holds(condition) {
-                        Some(true) => self.flatten(&body, level + 1, into),
-                        Some(false) => self.mention(&body),
-                        None => self.incomplete = true,
+                        Some(true) => self.flatten(&statements, level + 1, into, untaken),
+                        held => {
+                            self.mention(&statements);
+                            self.incomplete |= held.is_none();
+                            untaken.push(body);
+                        }
                     }
                 }
                 StatementKind::Broken { name, .. } => {

@@ -357,13 +357,17 @@ impl Checker<'_> {
 
     /// The instance with this name, which has to provide `interface`.
     fn instance(&mut self, name: &str, interface: &str, mut misfit: Reason) -> Result<String, Misfit> {
-        let Some(declared) = self.declared.get(name) else {
+        let Some(declared) = self.known(name) else {
             if self.incomplete && self.mentioned.contains(name) {
                 return Err(Misfit::Poisoned);
             }
             misfit.code = codes::UNKNOWN_INSTANCE;
             misfit.detail = Some(format!("no instance is called `{name}`"));
             misfit.replacement = self.near(name, self.declared.keys());
+            misfit.declared = self.elsewhere.get(name).map(|declared| declared.place);
+            if misfit.declared.is_some() {
+                misfit.detail = Some(format!("`{name}` isn't declared under the conditions that hold"));
+            }
             return Err(Misfit::Because(Box::new(misfit)));
         };
         let Some(component) = &declared.component else { return Err(Misfit::Poisoned) };

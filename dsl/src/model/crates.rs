@@ -119,11 +119,11 @@ impl Checker<'_> {
                 continue;
             }
             let statements: Vec<&Statement> = body.iter().collect();
-            let mut flat = Vec::new();
-            self.flatten(&statements, 0, &mut flat);
+            let (mut flat, mut untaken) = (Vec::new(), super::Untaken::new());
+            self.flatten(&statements, 0, &mut flat, &mut untaken);
             let Some(table) = &table else { continue };
             let said = self.diagnostics.len();
-            let options = self.options(table, &flat, statement.place).options;
+            let options = self.options(table, &flat, untaken, statement.place).options;
             self.check_requirement(&options, statement.place);
             match from(&options).filter(|_| self.diagnostics.len() == said) {
                 Some(from) => {

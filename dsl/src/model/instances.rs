@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use unik_catalogue::{Component, Kind};
 
-use super::{Checker, Declared, Instance};
+use super::{Checker, Declared, Instance, Untaken};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::syntax::{Declaration, Statement, StatementKind};
 
@@ -49,7 +49,7 @@ impl Checker<'_> {
             .collect()
     }
 
-    fn component(&mut self, declaration: &Declaration) -> Option<Rc<Component>> {
+    pub(super) fn component(&mut self, declaration: &Declaration) -> Option<Rc<Component>> {
         let (kind, name) = (declaration.kind.value, &declaration.component);
         let Some(component) =
             self.catalogue.component(&name.value).filter(|c| c.kind != Kind::Appliance).cloned()
@@ -92,15 +92,15 @@ impl Checker<'_> {
         Some(component)
     }
 
-    fn instance_of(
+    pub(super) fn instance_of(
         &mut self,
         statement: &Statement,
         declaration: &Declaration,
         declared: Option<Rc<Component>>,
     ) -> Instance {
         let body: Vec<&Statement> = declaration.body.iter().collect();
-        let mut flat = Vec::new();
-        self.flatten(&body, 0, &mut flat);
+        let (mut flat, mut untaken) = (Vec::new(), Untaken::new());
+        self.flatten(&body, 0, &mut flat, &mut untaken);
         let component = declared.clone().and_then(|component| {
             if component.targets.contains(&self.target) {
                 Some(component)
@@ -124,7 +124,7 @@ impl Checker<'_> {
             (None, _) => self.read_all(&flat),
             (Some(declared), component) => {
                 let said = self.diagnostics.len();
-                let mut checked = self.options(declared, &flat, statement.place);
+                let mut checked = self.options(declared, &flat, untaken, statement.place);
                 if let Some(stand_in) = component.as_ref().filter(|component| component.name != declared.name)
                 {
                     let heard = self.diagnostics.len();
@@ -133,7 +133,7 @@ impl Checker<'_> {
                         matches!(&statement.kind, StatementKind::Entry(entry) if stand_in.options.contains_key(&entry.key.value))
                     });
                     let before = std::mem::take(&mut self.unique);
-                    checked = self.options(stand_in, &flat, statement.place);
+                    checked = self.options(stand_in, &flat, Untaken::new(), statement.place);
                     self.unique = before;
                     if heard > said {
                         // The same mistakes again.
@@ -156,7 +156,7 @@ impl Checker<'_> {
                 }
                 let nested: Vec<&Statement> = entry.body.iter().flatten().collect();
                 let mut inner = Vec::new();
-                self.flatten(&nested, 0, &mut inner);
+                self.flatten(&nested, 0, &mut inner, &mut Untaken::new());
                 self.read_all(&inner);
             }
         }

@@ -9,6 +9,7 @@
 //! | `matching` | an entry against the usage patterns of its option |
 //! | `options` | a whole block against the options of a component |
 //! | `constraints` | the catalogue's constraint vocabulary |
+//! | `untaken` | what stands under a condition that doesn't hold |
 //! | `instances` | declarations against the catalogue |
 
 mod body;
@@ -20,6 +21,7 @@ mod load;
 mod matching;
 mod names;
 mod options;
+mod untaken;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -51,6 +53,8 @@ pub struct Model {
     pub boot: Vec<BootParameter>,
     /// The declared instances in the order of the text.
     pub instances: Vec<Instance>,
+    /// Those that would be declared too, did their conditions hold.
+    pub elsewhere: Vec<Instance>,
     /// Crates that the file names.
     pub crates: Vec<NamedCrate>,
     /// All components, those of named crates too.
@@ -129,6 +133,10 @@ struct Checker<'a> {
     bindings: HashMap<String, names::Binding>,
     /// Component that each declared name is an instance of; `None`: can't be told.
     declared: BTreeMap<String, Declared>,
+    /// The same of those that would be there, did their conditions hold.
+    elsewhere: BTreeMap<String, Declared>,
+    /// Whether what is checked doesn't count.
+    is_aside: bool,
     mentioned: BTreeSet<String>,
     incomplete: bool,
     /// Whether a crate couldn't be taken in: an unknown component may be its.
@@ -165,6 +173,9 @@ struct Taken {
     place: Place,
 }
 
+/// Blocks under conditions that don't hold.
+type Untaken<'s> = Vec<&'s [Statement]>;
+
 struct Declared {
     component: Option<Rc<Component>>,
     place: Place,
@@ -188,7 +199,7 @@ pub fn defaults(component: &Component, target: Target) -> Option<Options> {
     let request = Request::new(std::path::Path::new(""), None);
     let mut checker = Checker::new(&request, &Catalogue::default(), SourceMap::default(), Vec::new());
     checker.target = target;
-    let checked = checker.options(component, &[], Place { source: 0, start: 0, end: 0 });
+    let checked = checker.options(component, &[], Untaken::new(), Place { source: 0, start: 0, end: 0 });
     checker.diagnostics.is_empty().then_some(checked.options)
 }
 
@@ -216,6 +227,8 @@ impl<'a> Checker<'a> {
             chosen: BTreeMap::new(),
             bindings: HashMap::new(),
             declared: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
+            is_aside: false,
             mentioned: BTreeSet::new(),
             incomplete: false,
             missing_crates: false,
@@ -244,8 +257,8 @@ impl Checker<'_> {
         };
         let settings_of = self.catalogue.appliance().cloned();
         self.choose(&inside);
-        let mut flat = Vec::new();
-        self.flatten(&inside, 0, &mut flat);
+        let (mut flat, mut untaken) = (Vec::new(), Untaken::new());
+        self.flatten(&inside, 0, &mut flat, &mut untaken);
 
         let instances = self.instances(&flat);
         let entries: Vec<(usize, &Statement)> = flat
@@ -255,6 +268,7 @@ impl Checker<'_> {
             .collect();
         let settings = self.settings(&entries, settings_of.as_deref(), appliance.place);
         let boot = self.boot_parameters(&instances);
+        let elsewhere = self.untaken_appliance(untaken, &flat, settings_of.as_deref(), appliance.place);
         self.not_unique();
         if self.target == Target::Machine {
             self.more_than_memory(&settings);
@@ -269,6 +283,7 @@ impl Checker<'_> {
             settings,
             boot,
             instances,
+            elsewhere,
             crates,
             catalogue: self.catalogue.clone(),
             lock: self.lock.take(),
@@ -391,7 +406,7 @@ impl Checker<'_> {
             }
             return Options::new();
         };
-        let mut checked = self.options(component, entries, place);
+        let mut checked = self.options(component, entries, Untaken::new(), place);
         for entry in checked.options.get_mut("target").into_iter().flatten() {
             for bound in entry.values.values_mut() {
                 *bound = unik_catalogue::Bound::One(Typed::Word(self.target.word().into()));

@@ -9,7 +9,7 @@ use unik_catalogue::value::{Entry as TypedEntry, Place};
 use unik_catalogue::{Component, OptionSpec, Options};
 
 use super::matching::Matched;
-use super::{Checker, Listening, Takes};
+use super::{Checker, Listening, Takes, Untaken};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::source::SourceMap;
 use crate::syntax::{self, Entry, Spanned, Statement, StatementKind};
@@ -22,7 +22,7 @@ pub struct Checked {
 }
 
 /// What is the same for all options of one instance, nested ones too.
-struct Of<'c> {
+pub struct Of<'c> {
     component: &'c Component,
     /// The declaration: where defaults and missing options are shown.
     place: Place,
@@ -40,16 +40,32 @@ impl Checker<'_> {
         &mut self,
         component: &Component,
         body: &[(usize, &Statement)],
+        untaken: Untaken,
         place: Place,
     ) -> Checked {
         let mut checked = Checked::default();
-        let of = Of { component, place, path: String::new() };
+        let of = Of::whole(component, place);
         let written = self.written(&of, &component.options, body);
         self.component_constraints(component, &written, place);
         checked.options = self.block(&of, &component.options, &written, &mut checked.listens);
         self.void(component, &written, &checked.options);
         self.across(component, &checked.options, place);
+        self.untaken_options(&of, &component.options, untaken);
         checked
+    }
+
+    /// Checks entries each by itself, as far as that goes.
+    pub(super) fn each_option(
+        &mut self,
+        of: &Of,
+        specs: &IndexMap<String, OptionSpec>,
+        body: &[(usize, &Statement)],
+    ) {
+        for (key, entries) in self.written(of, specs, body) {
+            if let Some(spec) = specs.get(key) {
+                self.entries(of, key, spec, &entries, &mut Vec::new());
+            }
+        }
     }
 
     /// Warns of options that are told to nobody as things are.
@@ -258,10 +274,11 @@ impl Checker<'_> {
             }
             body => {
                 let statements: Vec<&Statement> = body.iter().flatten().collect();
-                let mut flat = Vec::new();
-                self.flatten(&statements, 0, &mut flat);
+                let (mut flat, mut untaken) = (Vec::new(), Untaken::new());
+                self.flatten(&statements, 0, &mut flat, &mut untaken);
                 let of = Of { path: of.key(&entry.key.value), place, component: of.component };
                 let written = self.written(&of, &spec.options, &flat);
+                self.untaken_options(&of, &spec.options, untaken);
                 self.block(&of, &spec.options, &written, listens)
             }
         };
@@ -374,7 +391,12 @@ impl Checker<'_> {
     }
 }
 
-impl Of<'_> {
+impl<'c> Of<'c> {
+    /// The options of a component, those that are in no nested block.
+    pub fn whole(component: &'c Component, place: Place) -> Of<'c> {
+        Of { component, place, path: String::new() }
+    }
+
     /// The full name of a key: `zone.ttl` in a nested block.
     fn key(&self, key: &str) -> String {
         if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) }

@@ -255,9 +255,13 @@ impl<'a> Planner<'a> {
         self.graph.add_edge(from, to, Edge { kind, reason: reason.into(), place });
     }
 
-    fn declared(&self, name: &str) -> Option<(&'a Instance, Option<NodeIndex>)> {
-        let &at = self.by_name.get(name)?;
-        Some((&self.model.instances[at], self.nodes.get(at).copied().flatten()))
+    fn declared(&self, name: &str) -> Option<&'a Instance> {
+        Some(&self.model.instances[*self.by_name.get(name)?])
+    }
+
+    /// One that would be declared, did its condition hold.
+    fn declared_elsewhere(&self, name: &str) -> Option<&'a Instance> {
+        self.model.elsewhere.iter().find(|instance| instance.name.value == name)
     }
 }
 

@@ -15,8 +15,11 @@ const MANY: usize = 200;
 impl Planner<'_> {
     pub(super) fn wire_all(&mut self) {
         let model = self.model;
+        for instance in &model.elsewhere {
+            self.check_wires(instance, true);
+        }
         for (at, instance) in model.instances.iter().enumerate() {
-            self.check_wires(instance);
+            self.check_wires(instance, false);
             let Some(node) = self.nodes[at] else { continue };
             self.own_parts(node, instance.place);
             let Some(component) = &instance.component else { continue };
@@ -47,7 +50,8 @@ impl Planner<'_> {
     }
 
     /// The wires as they are declared: their number, their names, what they give.
-    fn check_wires(&mut self, instance: &Instance) {
+    /// Those of an instance `aside`, whose condition doesn't hold, may be others of that kind.
+    fn check_wires(&mut self, instance: &Instance, aside: bool) {
         let Some(declared) = &instance.declared else { return };
         let (wanted, written) = (declared.wires.len(), instance.wires.len());
         if written < wanted {
@@ -74,7 +78,8 @@ impl Planner<'_> {
                 .push(Diagnostic::error(codes::WIRES, extra.place, message).label("one too many"));
         }
         for (wire, name) in declared.wires.iter().zip(&instance.wires) {
-            let Some((target, _)) = self.declared(&name.value) else {
+            let here = self.declared(&name.value);
+            let Some(target) = here.or_else(|| self.declared_elsewhere(&name.value).filter(|_| aside)) else {
                 self.unknown(name, &wire.interfaces);
                 continue;
             };
@@ -135,6 +140,11 @@ impl Planner<'_> {
         );
         if self.diagnostics.len() > MANY {
             self.diagnostics.push(diagnostic);
+            return;
+        }
+        if let Some(other) = self.declared_elsewhere(&name.value) {
+            diagnostic.message = format!("`{}` isn't declared under the conditions that hold", name.value);
+            self.diagnostics.push(diagnostic.and(other.name.place, "declared here, under a condition"));
             return;
         }
         let known: Vec<&str> =
