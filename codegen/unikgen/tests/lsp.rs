@@ -247,6 +247,31 @@ fn completes_paths_and_instances_of_options() {
 }
 
 #[test]
+fn crates_from_here_are_known_and_others_not_asked_for() {
+    let folder = folder();
+    let here = path(&folder);
+    std::fs::create_dir_all(here.join("own/src")).expect("made");
+    std::fs::write(
+        here.join("own/Cargo.toml"),
+        "[package]\nname = \"own\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[package.metadata.unik]\nname = \"own\"\nkind = \"service\"\nsummary = \"Ours\"\nstart = \"own::start\"\n[package.metadata.unik.options.colour]\ndoc = \"Which\"\nusage = \"<c: red|green>\"\n",
+    )
+    .expect("written");
+    let mut client = Client::start(&here);
+    let head = "unik 1\ncrate own { path \"own\" }\nappliance a {\n    service o = own { ";
+    let uri = client.open("a.unik", &format!("{head}colour blue }}\n}}\n"));
+    let found = client.diagnostics(&uri, |found| !found.is_empty());
+    assert!(found[0]["message"].to_string().contains("red"), "{found:?}");
+    assert_eq!(labels(&client.complete(&uri, &format!("{head}colour | }}\n}}\n"))), ["red", "green"]);
+
+    let far = "unik 1\ncrate far { version \"1\" }\nappliance a {\n    service o = far\n}\n";
+    client.change(&uri, 3, far);
+    client.wait("version 3 without an error", |message| {
+        message["params"]["version"] == 3 && message["params"]["diagnostics"] == json!([])
+    });
+    assert_eq!(client.end(), 0);
+}
+
+#[test]
 fn outlines_and_folds() {
     let folder = folder();
     let mut client = Client::start(&path(&folder));

@@ -131,7 +131,12 @@ pub fn analysed(job: &Job, catalogue: &Catalogue, host: &dyn Host) -> Analysis {
     let mut request = Request::new(&job.root, text);
     request.texts = job.buffers.iter().map(|(same, text)| (same.clone(), String::from(&**text))).collect();
     request.fetch = host.fetch();
-    analyse(&request, catalogue)
+    let mut analysis = analyse(&request, catalogue);
+    if request.fetch.is_none() {
+        // That it can't be had here is nothing that is wrong with the file.
+        analysis.diagnostics.retain(|diagnostic| diagnostic.code != codes::FETCH);
+    }
+    analysis
 }
 
 /// The diagnostics of an analysis by file. The first `count` sources are `.unik` texts.

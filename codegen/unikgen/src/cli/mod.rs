@@ -306,6 +306,9 @@ Examples:
 Speaks the Language Server Protocol. An editor starts it by itself, once it is told that this is the \
 command for .unik files. It ends when the editor does, or closes its standard input.
 
+It builds and fetches nothing: crates by git or version, and the host halves of components by \
+others, are looked at by unikgen check only.
+
 Examples:
   unikgen lsp                   for an editor's settings; most add --stdio, which changes nothing")]
     Lsp(Lsp),
