@@ -246,6 +246,9 @@ impl<'a> Checker<'a> {
 impl Checker<'_> {
     fn model(&mut self, loaded: &load::Loaded) -> Option<Model> {
         let top = loaded.top();
+        if self.of_another_version(loaded) {
+            return None;
+        }
         self.version(loaded);
         let appliance = self.only_appliance(&top, loaded.files.iter().any(|file| file.damaged));
         let inside = appliance.map(|(_, body)| loaded.inside(body)).unwrap_or_default();
@@ -306,6 +309,22 @@ impl Checker<'_> {
         }
         let known: Vec<String> = known.into_iter().map(|name| name.as_ref().into()).collect();
         did_you_mean(found, known.iter().map(String::as_str)).map(String::from)
+    }
+
+    /// Whether the file is of a version that this tool doesn't know. That is said, and nothing
+    /// else: what the rest means only a newer tool knows.
+    fn of_another_version(&mut self, loaded: &load::Loaded) -> bool {
+        let first = loaded.files.first().and_then(|file| file.statements.first());
+        let Some(Statement { kind: StatementKind::Version(version @ 2..), place, .. }) = first else {
+            return false;
+        };
+        let message = format!("the file is in version {version} of the language");
+        self.diagnostics = vec![
+            Diagnostic::error(codes::VERSION, *place, message)
+                .label(format!("unikgen {} knows version 1", env!("CARGO_PKG_VERSION")))
+                .help("install a newer unikgen: nothing else of the file was looked at"),
+        ];
+        true
     }
 
     /// A file begins with the version of the language that it is written in.
