@@ -99,6 +99,18 @@ impl Loader<'_> {
                 ));
                 continue;
             }
+            // A line of another kind of file may well be read as an entry, and would be shown.
+            if path.extension().is_none_or(|extension| extension != "unik") {
+                self.diagnostics.push(
+                    Diagnostic::error(
+                        codes::CANNOT_READ,
+                        include.place,
+                        format!("{} is no .unik file", shown.display()),
+                    )
+                    .help("the names of included files end in `.unik`"),
+                );
+                continue;
+            }
             let text = match self.texts.get(&same) {
                 Some(text) => as_text(text.clone().into_bytes()),
                 None => read(&path),
