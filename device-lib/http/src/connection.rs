@@ -13,7 +13,7 @@ use core::task::Poll;
 use log::{debug, error, warn};
 use unik::interface::{Clock, TcpStream};
 use unik::shutdown;
-use unik::time::{self, Duration};
+use unik::time::{self, Alarm, Duration};
 
 use crate::answer::{self, About};
 use crate::body::{self, Sink};
@@ -58,7 +58,12 @@ enum Action {
 
 impl<'s, T: TcpStream, S: Site, C: Clock> Connection<'s, T, S, C> {
     pub(crate) fn new(stream: T, service: &'s Service<S, C>) -> Self {
-        let wire = Wire { stream, output: Vec::new(), write_timeout: service.options.write_timeout };
+        let wire = Wire {
+            stream,
+            output: Vec::new(),
+            write_timeout: service.options.write_timeout,
+            alarm: Alarm::new(),
+        };
         Connection { wire, service, input: Input::default(), scratch: Vec::new() }
     }
 

@@ -28,6 +28,15 @@ impl Scanner {
     /// is what it was at the last call, and more.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         while let Some(&byte) = bytes.get(self.seen) {
+            // Nearly all bytes are of this kind, and need no more than to be passed over.
+            if self.after_method && bytes[self.seen.saturating_sub(1)] != b'\r' {
+                let plain = |byte: &&u8| matches!(**byte, b' '..=b'~' | 0x80..);
+                let count = bytes[self.seen..].iter().take_while(plain).count();
+                self.seen += count;
+                if count > 0 {
+                    continue;
+                }
+            }
             match byte {
                 b'\n' => {
                     if self.seen == self.line_start || bytes[self.seen - 1] != b'\r' {

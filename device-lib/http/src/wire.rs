@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use unik::interface::{StreamError, TcpStream};
-use unik::time::{self, Duration, Instant};
+use unik::time::{self, Alarm, Duration, Instant, TimedOut};
 
 use crate::Status;
 use crate::buffer::{OutOfMemory, append};
@@ -63,15 +63,16 @@ pub(crate) struct Wire<T> {
     /// What is to be sent.
     pub(crate) output: Vec<u8>,
     pub(crate) write_timeout: Duration,
+    pub(crate) alarm: Alarm,
 }
 
 impl<T: TcpStream> Wire<T> {
     /// Reads what there is, at least a byte; `None` when it is too late. No bytes: the
     /// client has closed its half.
     pub(crate) async fn read(&mut self, into: &mut [u8], until: Instant) -> Result<Option<usize>, Stop> {
-        match time::timeout_at(until, self.stream.read(into)).await {
+        match self.alarm.limit(|| until, self.stream.read(into)).await {
             Ok(length) => Ok(Some(length?)),
-            Err(time::TimedOut) => Ok(None),
+            Err(TimedOut) => Ok(None),
         }
     }
 
@@ -80,7 +81,7 @@ impl<T: TcpStream> Wire<T> {
         if self.output.is_empty() {
             return Ok(());
         }
-        send(&mut self.stream, &self.output, self.write_timeout).await?;
+        send(&mut self.stream, &mut self.alarm, &self.output, self.write_timeout).await?;
         self.output.clear();
         Ok(())
     }
@@ -94,7 +95,7 @@ impl<T: TcpStream> Wire<T> {
         append(&mut self.output, copied)?;
         if !rest.is_empty() || self.output.len() >= BATCH {
             self.flush().await?;
-            send(&mut self.stream, rest, self.write_timeout).await?;
+            send(&mut self.stream, &mut self.alarm, rest, self.write_timeout).await?;
         }
         Ok(())
     }
@@ -107,11 +108,16 @@ impl<T: TcpStream> Wire<T> {
     }
 }
 
-async fn send(stream: &mut impl TcpStream, bytes: &[u8], timeout: Duration) -> Result<(), Stop> {
+async fn send(
+    stream: &mut impl TcpStream,
+    alarm: &mut Alarm,
+    bytes: &[u8],
+    timeout: Duration,
+) -> Result<(), Stop> {
     for slice in bytes.chunks(SLICE) {
-        match time::timeout(timeout, stream.write_all(slice)).await {
+        match alarm.limit(|| time::now() + timeout, stream.write_all(slice)).await {
             Ok(sent) => sent?,
-            Err(time::TimedOut) => return Err(Stop::Stalled),
+            Err(TimedOut) => return Err(Stop::Stalled),
         }
     }
     // Not `flush`: that would wait for the client's acknowledgement.

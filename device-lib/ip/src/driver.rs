@@ -4,12 +4,11 @@
 //! there is to send; notify the device once; ask for an interrupt, and look again; sleep
 //! until then, or until the next deadline.
 
-use core::future::{Future, poll_fn};
-use core::pin::Pin;
+use core::future::poll_fn;
 use core::task::{Context, Poll};
 
 use unik::interface::{Entropy, Frames};
-use unik::time::{Duration, Instant, Sleep, sleep_until};
+use unik::time::{Alarm, Duration, Instant};
 
 use crate::stack::Shared;
 
@@ -20,10 +19,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Runs the network for ever.
 pub(crate) async fn run<F: Frames, E: Entropy>(shared: Shared<F, E>) {
-    let mut sleep = sleep_until(Instant::NEVER);
+    let mut alarm = Alarm::new();
     let mut services_had_their_turn = false;
     poll_fn(|cx| {
-        turn(&shared, &mut sleep, &mut services_had_their_turn, cx);
+        turn(&shared, &mut alarm, &mut services_had_their_turn, cx);
         Poll::<()>::Pending
     })
     .await;
@@ -31,7 +30,7 @@ pub(crate) async fn run<F: Frames, E: Entropy>(shared: Shared<F, E>) {
 
 fn turn<F: Frames, E: Entropy>(
     shared: &Shared<F, E>,
-    sleep: &mut Sleep,
+    alarm: &mut Alarm,
     services_had_their_turn: &mut bool,
     cx: &mut Context<'_>,
 ) {
@@ -51,9 +50,11 @@ fn turn<F: Frames, E: Entropy>(
         return;
     }
     let longest = now + LONGEST_SLEEP;
-    sleep.reset(stack.next_deadline().map_or(longest, |deadline| deadline.min(longest)));
+    let deadline = stack.next_deadline().map_or(longest, |deadline| deadline.min(longest));
     drop(stack);
-    if Pin::new(sleep).poll(cx).is_ready() {
+    // The deadline moves with every segment. A turn too early, when that of a segment long
+    // acknowledged comes, costs less than to follow it.
+    if alarm.poll_reached(deadline, cx).is_ready() {
         cx.waker().wake_by_ref();
     }
 }

@@ -5,6 +5,7 @@
 //! known yet is told so, and told again when something has changed.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::Ipv4Addr;
 
 use unik::interface::Frames;
@@ -70,6 +71,8 @@ pub(crate) struct Neighbours {
     asking: Vec<u32>,
     /// Where the search for one that isn't used goes on (the clock algorithm).
     hand: usize,
+    /// The place that was found last: most packets go where the one before went.
+    last: Cell<u32>,
 }
 
 /// An ARP packet.
@@ -113,7 +116,14 @@ impl Arp {
 
 impl Neighbours {
     pub fn new(secret: Secret) -> Self {
-        Neighbours { entries: Vec::new(), index: Index::default(), secret, asking: Vec::new(), hand: 0 }
+        Neighbours {
+            entries: Vec::new(),
+            index: Index::default(),
+            secret,
+            asking: Vec::new(),
+            hand: 0,
+            last: Cell::new(0),
+        }
     }
 
     /// The station of `address`; asks for it if need be.
@@ -224,7 +234,13 @@ impl Neighbours {
     }
 
     fn place(&self, address: Address) -> Option<u32> {
-        self.index.find(self.hash(address), |place| self.entries[place as usize].address == address)
+        let is_at = |place: u32| self.entries.get(place as usize).is_some_and(|at| at.address == address);
+        if is_at(self.last.get()) {
+            return Some(self.last.get());
+        }
+        let place = self.index.find(self.hash(address), is_at)?;
+        self.last.set(place);
+        Some(place)
     }
 
     fn hash(&self, address: Address) -> u32 {

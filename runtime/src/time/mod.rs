@@ -3,6 +3,7 @@
 //! Time here starts at 0 when the appliance does and never goes back. The time of day
 //! is another thing: [`Clock`](crate::interface::Clock).
 
+mod alarm;
 mod timers;
 
 use core::fmt;
@@ -12,6 +13,7 @@ use core::ops::{Add, AddAssign, Sub};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
+pub use alarm::Alarm;
 pub use core::time::Duration;
 pub(crate) use timers::Timers;
 
@@ -126,13 +128,17 @@ impl Sleep {
 
     fn cancel(&mut self) {
         if let Some(timer) = self.timer.take() {
-            // No executor: the thread is ending, and its timers have gone already.
-            executor::try_with(|executor| {
-                let waker = executor.timers.borrow_mut().cancel(timer);
-                drop(waker);
-            });
+            cancel(timer);
         }
     }
+}
+
+fn cancel(timer: TimerId) {
+    // No executor: the thread is ending, and its timers have gone already.
+    executor::try_with(|executor| {
+        let waker = executor.timers.borrow_mut().cancel(timer);
+        drop(waker);
+    });
 }
 
 impl Future for Sleep {

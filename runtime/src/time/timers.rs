@@ -63,10 +63,7 @@ impl Timers {
 
     /// Sets a timer, or what it wakes if `old` is still set (a timer doesn't move).
     pub(crate) fn set(&mut self, old: Option<TimerId>, deadline: u64, waker: &Waker) -> TimerId {
-        if let Some(id) = old
-            && let Some(State::Set { waker: current, .. }) = self.state(id)
-        {
-            current.clone_from(waker);
+        if let Some(id) = old.filter(|id| self.renew(*id, waker)) {
             return id;
         }
         if self.free == NONE {
@@ -84,6 +81,17 @@ impl Timers {
         let id = TimerId { slot, generation: entry.generation };
         self.rise(place);
         id
+    }
+
+    /// Whether a timer has neither fired nor been cancelled; then it wakes `waker`.
+    pub(crate) fn renew(&mut self, id: TimerId, waker: &Waker) -> bool {
+        match self.state(id) {
+            Some(State::Set { waker: current, .. }) => {
+                current.clone_from(waker);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes a timer away if it is still set; returns its waker.

@@ -317,30 +317,29 @@ impl<F: Frames> Sink for Wire<'_, F> {
         segment: Option<NonZeroU16>,
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        if self.link.frames.can_transmit() {
-            // `fill` is needed again should the ring be full after all, so it waits outside.
-            let mut fill = Some(fill);
-            let (station, kind) = (self.station, self.own.ether_type());
-            let sent = if self.link.frames.offloads().checksum {
-                let head = self.own.header();
-                let offload = Offload { segment, ..offload(head) };
-                self.link.transmit_offloaded(station, kind, length, offload, |packet| {
-                    let result = fill.take().map(|fill| fill(packet));
-                    write_partial_checksum(packet, head);
-                    result
-                })
-            } else {
-                self.link.transmit(station, kind, length, |packet| fill.take().map(|fill| fill(packet)))
-            };
-            return match (sent, fill) {
-                (Ok(Some(result)), _) => result,
-                (_, Some(fill)) => fill(&mut alloc::vec![0; length]),
-                (_, None) => unreachable!("`transmit` calls `fill` once or not at all"),
-            };
+        // `fill` is needed again should the ring be full, so it waits outside.
+        let mut fill = Some(fill);
+        let (station, kind) = (self.station, self.own.ether_type());
+        let sent = if self.link.frames.offloads().checksum {
+            let head = self.own.header();
+            let offload = Offload { segment, ..offload(head) };
+            self.link.transmit_offloaded(station, kind, length, offload, |packet| {
+                let result = fill.take().map(|fill| fill(packet));
+                write_partial_checksum(packet, head);
+                result
+            })
+        } else {
+            self.link.transmit(station, kind, length, |packet| fill.take().map(|fill| fill(packet)))
+        };
+        match (sent, fill) {
+            (Ok(Some(result)), _) => result,
+            (_, Some(fill)) => {
+                // A reply to a segment: TCP lives with its loss, but insists on writing it.
+                self.link.counters.replies_dropped += 1;
+                fill(&mut alloc::vec![0; length])
+            }
+            (_, None) => unreachable!("`transmit` calls `fill` once or not at all"),
         }
-        // A reply to a segment: TCP lives with its loss, but insists on writing it.
-        self.link.counters.replies_dropped += 1;
-        fill(&mut alloc::vec![0; length])
     }
 }
 
