@@ -540,9 +540,10 @@ pub struct Run {
     /// How QEMU runs the guest's instructions
     #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Machine")]
     pub accel: Accel,
-    /// QEMU's machine
-    #[arg(long, value_name = "MACHINE", default_value = "microvm", help_heading = "Machine")]
-    pub machine: Machine,
+    /// QEMU's machine; by default microvm-pcie for an appliance with a network under KVM, where it
+    /// serves more, and microvm for others
+    #[arg(long, value_name = "MACHINE", help_heading = "Machine")]
+    pub machine: Option<Machine>,
     /// Memory of the machine, such as 16M; by default what the appliance asks for
     #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Machine")]
     pub memory: Option<u64>,

@@ -11,7 +11,7 @@ use unik_catalogue::Target;
 
 use crate::appliance::{self, Subject};
 use crate::backend;
-use crate::cli::{Accel, Machine, MonitorChoice, Run, TargetChoice};
+use crate::cli::{Accel, MonitorChoice, Run, TargetChoice};
 use crate::exit::{self, Outcome};
 use crate::monitor::choose::{Choice, Monitor, Wish, choose};
 use crate::monitor::{Needs, needs};
@@ -135,7 +135,7 @@ fn wish(args: &Run, machine_only: bool) -> Wish {
     let machine_only = machine_only
         || args.gdb.is_some()
         || args.memory.is_some()
-        || args.machine != Machine::Microvm
+        || args.machine.is_some()
         || !args.tap.is_empty()
         || args.no_net;
     Wish { monitor: args.monitor, accel: args.accel, machine_only }
@@ -146,7 +146,7 @@ fn refuse_machine_flags(args: &Run) -> anyhow::Result<()> {
     let given = [
         (args.monitor == Some(MonitorChoice::Qemu), "--monitor qemu"),
         (args.accel != Accel::Auto, "--accel"),
-        (args.machine != Machine::Microvm, "--machine"),
+        (args.machine.is_some(), "--machine"),
         (args.memory.is_some(), "--memory"),
         (!args.tap.is_empty(), "--tap"),
         (args.no_net, "--no-net"),

@@ -145,7 +145,7 @@ impl Prepared {
                 let launch = Launch {
                     image: &self.image,
                     kvm: *kvm,
-                    machine: args.machine,
+                    machine: args.machine.unwrap_or_else(|| qemu::machine_for(&self.needs, *kvm)),
                     memory,
                     net,
                     gdb: args.gdb,
@@ -200,7 +200,7 @@ impl Prepared {
 
     fn slow_hint(&self, args: &Run) -> &'static str {
         match (&self.choice.monitor, args.machine) {
-            (Monitor::Qemu { kvm: true, .. }, Machine::Q35) => {
+            (Monitor::Qemu { kvm: true, .. }, Some(Machine::Q35)) => {
                 "this takes long: q35 runs firmware first, which is slow where KVM is nested; --machine microvm has none"
             }
             (Monitor::Qemu { .. }, _)
