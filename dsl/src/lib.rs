@@ -35,5 +35,6 @@ pub mod syntax;
 pub use analysis::{Analysis, Request, analyse};
 pub use catalogue::Catalogue;
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use model::value_of;
 pub use plan::Plan;
 pub use source::SourceMap;

@@ -13,6 +13,7 @@ use unik_codegen::helper::Workshop;
 use unik_codegen::image::{self, Report};
 use unik_codegen::layout::Seed;
 use unik_codegen::manifest::Places;
+use unik_codegen::note::DeviceManifest;
 pub use unik_codegen::record::Record;
 use unik_codegen::verify::Difference;
 use unik_codegen::{BakedSet, Cache, Cargo, Error, HostHalves, Sources};
@@ -24,6 +25,7 @@ use crate::cli::{self, Parameters, TargetChoice};
 use crate::console::{NoSymbols, Symbols};
 use crate::crash::Crashes;
 use crate::exit::{self, environment};
+use crate::monitor::boot::Given;
 use crate::monitor::{Needs, needs};
 use crate::ui::{self, Ui, bytes, seconds};
 
@@ -295,7 +297,19 @@ fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 /// When it is no image.
-pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
+pub fn needs_of_image(path: &Path, args: &cli::Run) -> anyhow::Result<(Needs, Given)> {
+    let (file, mut manifest) = manifest_of_image(path)?;
+    let given = Given::of(args, &manifest.boot)?;
+    given.apply(&mut manifest);
+    let report = report_of(path, &file);
+    Ok((needs::of_manifest(&manifest, report.as_ref()), given))
+}
+
+/// An image, and what it says of itself.
+///
+/// # Errors
+/// When it is no image.
+pub fn manifest_of_image(path: &Path) -> anyhow::Result<(Vec<u8>, DeviceManifest)> {
     let file = read_image(path)?;
     let manifest = image::manifest(&file).map_err(|error| {
         let advice = if is_program(&file) {
@@ -308,8 +322,7 @@ pub fn needs_of_image(path: &Path) -> anyhow::Result<Needs> {
         };
         exit::usage(format!("`{}` is no image: {error}{advice}", path.display()))
     })?;
-    let report = report_of(path, &file);
-    Ok(needs::of_manifest(&manifest, report.as_ref()))
+    Ok((file, manifest))
 }
 
 /// Whether the file is a program of the target `process`: one with the line by which ours

@@ -130,7 +130,8 @@ pub fn sort(diagnostics: &mut [Diagnostic]) {
 }
 
 /// The one of `known` that `found` most resembles, if one is close enough to be meant.
-pub(crate) fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn did_you_mean<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Names are short; a longer text would only cost time.
     if found.len() > 64 {
         return None;

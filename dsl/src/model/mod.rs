@@ -29,7 +29,7 @@ use std::rc::Rc;
 
 use unik_catalogue::schema::Transport;
 use unik_catalogue::value::Place;
-use unik_catalogue::{Component, Kind, Options, Target, Value as Typed};
+use unik_catalogue::{Component, Kind, Options, Target, Type, Value as Typed};
 
 use crate::analysis::Request;
 use crate::catalogue::Catalogue;
@@ -37,7 +37,7 @@ use crate::diagnostic::{Diagnostic, Fix, codes, did_you_mean};
 use crate::fetch::LockFile;
 use crate::plan::{BootParameter, NamedCrate};
 use crate::source::SourceMap;
-use crate::syntax::{Entry, Spanned, Statement, StatementKind};
+use crate::syntax::{self, Entry, Spanned, Statement, StatementKind};
 
 /// The meaning of a file, as far as it has one.
 pub struct Model {
@@ -201,6 +201,32 @@ pub fn defaults(component: &Component, target: Target) -> Option<Options> {
     checker.target = target;
     let checked = checker.options(component, &[], Untaken::new(), Place { source: 0, start: 0, end: 0 });
     checker.diagnostics.is_empty().then_some(checked.options)
+}
+
+/// A text of the command line as a value of type `ty`, or what is wrong with it.
+///
+/// # Errors
+/// In one line, which may show the text.
+pub fn value_of(text: &str, ty: &Type) -> Result<Typed, String> {
+    match ty {
+        Type::String => return Ok(Typed::String(text.into())),
+        // As a file has it without quotes.
+        Type::Path => return Err("a path isn't for the command line".into()),
+        _ => {}
+    }
+    let request = Request::new(std::path::Path::new(""), None);
+    let mut sources = SourceMap::default();
+    let source = sources.add("value", text);
+    let mut checker = Checker::new(&request, &Catalogue::default(), sources, Vec::new());
+    let mut found = Vec::new();
+    let values = syntax::parse_values(&checker.sources, source, &mut found);
+    let [value] = values.as_slice() else { return Err(format!("it takes one value, {ty}")) };
+    let typed = match found.is_empty() && !matches!(value.kind, syntax::ValueKind::Reference(_)) {
+        true => checker.convert_or_say(value, ty, "it"),
+        false => return Err(format!("it takes one value, {ty}")),
+    };
+    let wrong = || checker.diagnostics.first().map_or_else(String::new, |it| it.message.clone());
+    typed.ok_or_else(wrong)
 }
 
 fn has_service(statement: &Statement) -> bool {

@@ -163,6 +163,7 @@ Examples:
   unikgen run site.img --accel tcg              an image, without KVM
   unikgen run --tap tap0                        a real network instead of the user's one
   unikgen run --monitor process                 an ordinary process, for tests and debuggers
+  unikgen run --boot address=10.0.2.9/24        a value for `param address: cidr4 at boot`
   unikgen run --gdb                             waits for gdb; use hardware breakpoints (hbreak):
                                                 under KVM a software breakpoint catches every int3
 
@@ -202,6 +203,12 @@ Examples:
 
 {}", exit::TABLE))]
     Audit(Audit),
+    /// List what an image says of itself: what it needs, and what may be given at boot
+    #[command(after_help = "\
+Examples:
+  unikgen inspect site.img
+  unikgen inspect site.img --format json")]
+    Inspect(Inspect),
     /// Tell who takes the bytes of an image: lines, components, crates
     #[command(after_help = "\
 Every byte is laid to the crate whose source it is, to the component that brought it in, and to \
@@ -522,6 +529,12 @@ pub struct Run {
     /// How the file is to be read.
     #[command(flatten)]
     pub parameters: Parameters,
+    /// Give a parameter `at boot` its value; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub boot: Vec<(String, String)>,
+    /// Give a parameter `at boot` the text of a file, without the end of its line: for secrets
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse_setting)]
+    pub boot_file: Vec<(String, String)>,
     /// Publish a port of the appliance on this machine; may be repeated, and replaces the defaults
     #[arg(long, short, value_name = "[ADDR:]HOST:GUEST[/udp]", help_heading = "Network")]
     pub publish: Vec<Publish>,
@@ -590,6 +603,26 @@ pub enum Machine {
     MicrovmPcie,
     /// A PC with firmware and devices on PCI Express; boots slowly
     Q35,
+}
+
+/// `unikgen inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The image
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
+    /// How it is written
+    #[arg(long, default_value = "human")]
+    pub format: InspectFormat,
+}
+
+/// How what an image says is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InspectFormat {
+    /// For people
+    Human,
+    /// The manifest as the image has it: JSON
+    Json,
 }
 
 /// `unikgen graph`

@@ -12,6 +12,7 @@ pub mod eject;
 pub mod expand;
 pub mod explain;
 pub mod graph;
+pub mod inspect;
 pub mod lsp;
 pub mod man;
 pub mod mend;
@@ -39,6 +40,7 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::Init(args) => new::init(&args, ui),
         Command::Doctor => doctor::run(ui),
         Command::Audit(args) => audit::run(&args, ui),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Cost(args) => crate::cost::run(&args, ui),
         Command::Diff(args) => diff::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),

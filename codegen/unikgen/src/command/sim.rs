@@ -16,6 +16,7 @@ use crate::appliance;
 use crate::backend;
 use crate::cli::{Cargo, Parameters, Sim, SimFormat, TargetChoice};
 use crate::exit::{self, OK, Outcome, SIM};
+use crate::monitor::boot::Given;
 use crate::monitor::leash::on_leash;
 use crate::monitor::needs;
 use crate::stop;
@@ -133,7 +134,7 @@ fn quoted(word: &str) -> String {
 
 /// What is plugged into which link, and what services listen on.
 fn network_arguments(plan: &Plan, sources: &unik_dsl::SourceMap) -> Vec<String> {
-    let networks = needs::of_plan(plan, sources).networks.into_iter().map(|network| {
+    let networks = needs::of_plan(plan, sources, &Given::default()).networks.into_iter().map(|network| {
         let (cidr, gateway) = match network.address {
             Some((address, prefix, gateway)) => (
                 format!("{address}/{prefix}"),

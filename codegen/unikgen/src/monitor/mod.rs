@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`probe`] | what there is on this machine, tried and not guessed |
+//! | [`boot`] | the boot line, from the values that are given |
 //! | [`choose`] | the best of it, and what one command would give a better one |
 //! | [`needs`] | what an image needs, from its device manifest |
 //! | [`qemu`] | QEMU's command line, from what the image needs |
@@ -10,6 +11,7 @@
 //! | [`process`] | the command line of an appliance that is an ordinary process |
 //! | [`supervise`] | the running child: console, Ctrl-C, its end |
 
+pub mod boot;
 pub mod choose;
 pub mod leash;
 pub mod needs;

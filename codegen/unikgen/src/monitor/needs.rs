@@ -7,12 +7,15 @@ use unik_codegen::note::DeviceManifest;
 use unik_dsl::SourceMap;
 use unik_dsl::plan::{Origin, Plan};
 
+use super::boot::Given;
 use super::{Device, Needs, Network};
 use crate::publish::{Listening, Protocol};
 
-/// The needs of the image of `plan`.
-pub fn of_plan(plan: &Plan, sources: &SourceMap) -> Needs {
-    of(&DeviceManifest::of(plan), |instance| {
+/// The needs of the image of `plan`, which is given this at boot.
+pub fn of_plan(plan: &Plan, sources: &SourceMap, given: &Given) -> Needs {
+    let mut manifest = DeviceManifest::of(plan);
+    given.apply(&mut manifest);
+    of(&manifest, |instance| {
         let node = &plan.graph[plan.node(instance)?];
         let Origin::Declared(place) = node.origin else { return None };
         let source = sources.source(place.source)?;

@@ -30,6 +30,8 @@ pub struct Launch<'a> {
     pub net: Net<'a>,
     /// Wait for gdb on this port.
     pub gdb: Option<u16>,
+    /// What the image is told; empty for nothing.
+    pub boot_line: &'a str,
 }
 
 /// What networks are plugged into.
@@ -82,6 +84,9 @@ pub fn arguments(needs: &Needs, launch: &Launch<'_>) -> anyhow::Result<Vec<OsStr
     }
     arguments.push("-kernel".into());
     arguments.push(launch.image.into());
+    if !launch.boot_line.is_empty() {
+        arguments.extend(["-append", launch.boot_line].map(OsString::from));
+    }
     Ok(arguments)
 }
 
@@ -318,6 +323,7 @@ mod tests {
             memory: 16 << 20,
             net,
             gdb: None,
+            boot_line: "",
         }
     }
 

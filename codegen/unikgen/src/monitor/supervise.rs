@@ -59,6 +59,8 @@ pub enum End {
 
 /// What is to be done around a child.
 pub struct Watch<'a> {
+    /// Whether its command line has a secret, so that it isn't shown.
+    pub has_secret: bool,
     /// How the command talks.
     pub ui: &'a Ui,
     /// What puts names to crash records.
@@ -91,7 +93,10 @@ enum Message {
 /// # Errors
 /// When it can't be started, or standard output can't be written.
 pub fn run(command: &Command, watch: Watch<'_>, changed: &mut dyn FnMut() -> bool) -> anyhow::Result<End> {
-    watch.ui.detail(&format!("{command:?}"));
+    match watch.has_secret {
+        false => watch.ui.detail(&format!("{command:?}")),
+        true => watch.ui.detail(&format!("{:?} …, with a secret", command.get_program())),
+    }
     let by_byte = matches!(watch.end, Some((Ask::Byte, _)));
     stop::allow(watch.end.map_or(Duration::ZERO, |(_, limit)| limit + END));
     // In a process group of its own, so that Ctrl-C reaches us alone and the end is ours to order.

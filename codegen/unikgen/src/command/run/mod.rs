@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::Target;
+use unik_codegen::note::BootParameter;
 
 use crate::appliance::{self, Subject};
 use crate::backend;
 use crate::cli::{Accel, MonitorChoice, Run, TargetChoice};
 use crate::exit::{self, Outcome};
+use crate::monitor::boot::Given;
 use crate::monitor::choose::{Choice, Monitor, Wish, choose};
 use crate::monitor::{Needs, needs};
 use crate::publish::{self, Published};
@@ -53,6 +55,7 @@ fn prepare(
 struct Prepared {
     choice: Choice,
     needs: Needs,
+    given: Given,
     image: PathBuf,
     published: Vec<Published>,
     taps: Vec<(String, String)>,
@@ -77,12 +80,12 @@ fn prepare_image(
             image.display()
         )));
     }
-    let needs = backend::needs_of_image(image)?;
+    let (needs, given) = backend::needs_of_image(image, args)?;
     refuse_too_much(&needs, args)?;
     let choice = choose(wish(args, true), cache().as_deref())?;
     announce(&choice, ui);
     let (published, taps) = plug_in(&needs, &choice, args, running)?;
-    Ok(Prepared { choice, needs, image: image.into(), published, taps })
+    Ok(Prepared { choice, needs, given, image: image.into(), published, taps })
 }
 
 fn prepare_file(
@@ -118,7 +121,17 @@ fn prepare_file(
         checked = appliance::check(file, &parameters, ui)?;
     }
     made_of.extend(checked.made_of());
-    let needs = needs::of_plan(&checked.plan, &checked.sources);
+    let known: Vec<BootParameter> = checked.plan.boot.iter().map(BootParameter::of).collect();
+    let given = Given::of(args, &known)?;
+    if !args.boot.is_empty() {
+        // In place of the defaults, they must hold what the whole file asks of them.
+        let names: Vec<&String> = args.boot.iter().map(|(name, _)| name).collect();
+        let mut tried = parameters.clone();
+        tried.set.retain(|(name, _)| !names.contains(&name));
+        tried.set.extend(args.boot.iter().filter(|(name, _)| is_plain(&known, name)).cloned());
+        appliance::check(file, &tried, ui)?;
+    }
+    let needs = needs::of_plan(&checked.plan, &checked.sources, &given);
     if choice.monitor != Monitor::Process {
         refuse_too_much(&needs, args)?;
     }
@@ -127,7 +140,12 @@ fn prepare_file(
     let made = backend::build(subject, &checked, &parameters, &args.cargo, None, ui)?;
     appliance::within_budget(&checked, &made, &parameters, ui)?;
     let image = made.image;
-    Ok(Prepared { choice, needs, image, published, taps })
+    Ok(Prepared { choice, needs, given, image, published, taps })
+}
+
+/// Whether `--set` takes the same text for it: it has brackets for lists.
+fn is_plain(known: &[BootParameter], name: &str) -> bool {
+    known.iter().any(|parameter| parameter.name == name && !parameter.ty.starts_with("list "))
 }
 
 fn wish(args: &Run, machine_only: bool) -> Wish {

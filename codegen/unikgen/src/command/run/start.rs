@@ -97,6 +97,9 @@ impl Prepared {
             );
             ui.hint("use hardware breakpoints (hbreak): under KVM a software breakpoint catches every int3, and the gate is one");
         }
+        if is_machine && self.given.has_secret {
+            ui.hint("QEMU's command line has the secret: other users of this machine can read it");
+        }
         let was_ready = Cell::new(false);
         let on_ready = |addresses: &[String], after: Duration| {
             was_ready.set(true);
@@ -106,6 +109,7 @@ impl Prepared {
         let watch =
             Watch {
                 ui,
+                has_secret: self.given.has_secret,
                 symbols: backend::symbols(&self.image, ui),
                 on_ready: &on_ready,
                 // With gdb it may stand still.
@@ -132,6 +136,10 @@ impl Prepared {
                 let program = self.image.canonicalize()?;
                 let mut command = Command::new(program);
                 command.args(process::arguments(&self.published));
+                if !self.given.line.is_empty() {
+                    // Other users of the machine can read its arguments, and not this.
+                    command.env("UNIK_BOOT", &self.given.line);
+                }
                 Ok(command)
             }
             Monitor::Qemu { qemu, kvm } => {
@@ -149,6 +157,7 @@ impl Prepared {
                     memory,
                     net,
                     gdb: args.gdb,
+                    boot_line: &self.given.line,
                 };
                 let mut command = Command::new(&qemu.program);
                 command.args(qemu::arguments(&self.needs, &launch)?);
