@@ -280,3 +280,35 @@ fn every_file_of_the_repository_is_laid_out() {
         assert!(laid_out == text, "{} isn't laid out: `unikgen fmt` does it", file.display());
     }
 }
+
+/// The blocks of the book that are whole files or go into an appliance.
+#[test]
+fn every_block_of_the_book_is_laid_out() {
+    fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pages(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = vec![repository().join("README.md")];
+    pages(&repository().join("book/src"), &mut found);
+    let (mut blocks, mut wrong) = (0, Vec::new());
+    for page in &found {
+        let text = std::fs::read_to_string(page).unwrap();
+        for part in text.split("```unik\n").skip(1) {
+            let (block, _) = part.split_once("```").unwrap();
+            let laid_out =
+                format(block).unwrap_or_else(|error| panic!("{}: {block}\n{error:?}", page.display()));
+            if block != laid_out {
+                wrong.push(format!("{}:\n{block}\n→\n{laid_out}", page.display()));
+            }
+            blocks += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "not laid out: {}", wrong.join("\n"));
+    assert!(blocks > 5, "{blocks}");
+}

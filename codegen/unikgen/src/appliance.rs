@@ -340,7 +340,8 @@ pub fn print(analysis: &Analysis, ui: &Ui) {
     print_found(&analysis.diagnostics, &analysis.sources, ui);
 }
 
-fn print_found(diagnostics: &[Diagnostic], sources: &SourceMap, ui: &Ui) {
+/// Prints these findings for people, on standard error.
+pub fn print_found(diagnostics: &[Diagnostic], sources: &SourceMap, ui: &Ui) {
     if diagnostics.is_empty() {
         return;
     }

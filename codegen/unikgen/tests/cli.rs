@@ -9,6 +9,7 @@ const SUBCOMMANDS: &[&str] = &[
     "init",
     "doctor",
     "check",
+    "fmt",
     "build",
     "run",
     "graph",

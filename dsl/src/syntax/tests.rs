@@ -32,6 +32,7 @@ fn every_kind_of_value() {
         ("80", Integer(80)),
         ("1_000", Integer(1000)),
         ("0x1f", Integer(31)),
+        ("0xff", Integer(255)),
         ("16 MiB", Quantity(16, "MiB".into())),
         ("16MiB", Quantity(16, "MiB".into())),
         ("24 MB", Quantity(24, "MB".into())),

@@ -1,6 +1,7 @@
 //! The command line: one definition of every flag, from which `--help`, the man pages and
 //! the completions come.
 
+mod fmt;
 mod level;
 mod proof;
 mod sim;
@@ -14,6 +15,7 @@ use unik_dsl::diagnostic::Code;
 use crate::exit;
 use crate::publish::Publish;
 
+pub use fmt::Fmt;
 pub use level::Denied;
 pub use proof::{Audit, AuditFormat, Cost, CostBy, CostFormat, Diff, Verify};
 pub use sim::{Sim, SimFormat};
@@ -123,6 +125,20 @@ Examples:
   unikgen check --fix                              mend what needs no asking, then check
   unikgen check --format sarif > findings.sarif    for code hosts that show them at the line")]
     Check(Check),
+    /// Lay out .unik files in the one way that all have
+    #[command(after_help = "\
+Comments, blank lines between groups, strings and numbers stay as they are written; what the file \
+says stays the same. A file with syntax errors is left alone, and they are shown. A file that is laid out \
+already isn't written. Of a folder, hidden folders and those named target or node_modules are left out.
+
+Ends with 0 if all is laid out; with 1 if a file has syntax errors or, with --check, isn't laid out.
+
+Examples:
+  unikgen fmt                   every .unik file in and below the current folder
+  unikgen fmt site.unik base/
+  unikgen fmt --check           for CI
+  unikgen fmt - < site.unik     for editors")]
+    Fmt(Fmt),
     /// Build the image
     #[command(after_help = "\
 The image stands beside the .unik file unless -o says otherwise, and next to it the report, \

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod eject;
 pub mod expand;
 pub mod explain;
+pub mod fmt;
 pub mod graph;
 pub mod inspect;
 pub mod lsp;
@@ -44,6 +45,7 @@ pub fn dispatch(cli: Cli, ui: &Ui) -> Outcome {
         Command::Cost(args) => crate::cost::run(&args, ui),
         Command::Diff(args) => diff::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),
+        Command::Fmt(args) => fmt::run(&args, ui),
         Command::Build(args) => build::run(&args, ui),
         Command::Verify(args) => verify::run(&args, ui),
         Command::Run(args) => run::run(&args, ui),
