@@ -199,7 +199,7 @@ fn shown(line: &str) -> String {
     let mut shown = text[..text.len() - blanks].to_string();
     shown.push_str(&"·".repeat(blanks));
     match line.strip_prefix(text) {
-        Some("\r\n") => shown.push_str("␍"),
+        Some("\r\n") => shown.push('␍'),
         Some("") => shown.push_str(" (no newline)"),
         _ => {}
     }
