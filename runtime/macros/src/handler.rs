@@ -1,9 +1,9 @@
 //! `#[unik::handler]`.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{FnArg, ItemFn, Type};
+use syn::{FnArg, ItemFn, ReturnType, Type};
 
 /// The function as it is, and its type; with errors, the function as it is, the errors,
 /// and a type that answers with whatever the function would have.
@@ -28,7 +28,7 @@ pub fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// Checks the signature; gives the type of the state, if there is one.
 fn check<'a>(function: &'a ItemFn, errors: &mut Vec<syn::Error>) -> Option<&'a Type> {
     let signature = &function.sig;
-    let mut fail = |at: &dyn Spanned, message: &str| errors.push(syn::Error::new(at.span(), message));
+    let mut fail = |at: &dyn ToTokens, message: &str| errors.push(syn::Error::new_spanned(at, message));
     if signature.asyncness.is_none() {
         fail(&signature.fn_token, "a handler is an `async fn`");
     }
@@ -36,7 +36,7 @@ fn check<'a>(function: &'a ItemFn, errors: &mut Vec<syn::Error>) -> Option<&'a T
     {
         fail(&signature.generics, "a handler has no type parameters: the `.unik` file couldn't say which");
     }
-    if matches!(signature.output, syn::ReturnType::Default) {
+    if matches!(signature.output, ReturnType::Default) {
         fail(&signature.ident, "a handler returns a `Response`");
     }
     let types: Vec<&Type> = signature
@@ -55,6 +55,11 @@ fn check<'a>(function: &'a ItemFn, errors: &mut Vec<syn::Error>) -> Option<&'a T
             &signature.ident,
             "a handler takes `request: &Request<'_>`, and, if it has a state, `state: &State`",
         );
+    }
+    if let Some(request) =
+        types.first().filter(|ty| !matches!(ty, Type::Reference(it) if it.mutability.is_none()))
+    {
+        fail(request, "the request comes by `&`: `request: &Request<'_>`");
     }
     match types.get(1) {
         None => None,
@@ -78,22 +83,37 @@ fn implement(function: &ItemFn, state: Option<&Type>, good: bool) -> TokenStream
     if !good {
         return ty;
     }
-    // At the span of the parameter, so that a wrong type shows there.
-    let call = match state {
-        None => quote!(#name(request)),
-        Some(state) => quote_spanned!(state.span()=> #name(request, state)),
+    // At the spans of the types, so that a wrong one shows there.
+    let at = |node: &dyn Spanned| node.span().resolved_at(Span::call_site());
+    let input = function.sig.inputs.first().map_or_else(Span::call_site, |input| match input {
+        FnArg::Typed(input) => at(&input.ty),
+        FnArg::Receiver(receiver) => at(receiver),
+    });
+    let output = match &function.sig.output {
+        ReturnType::Type(_, ty) => at(ty),
+        ReturnType::Default => Span::call_site(),
     };
+    let request = Ident::new("request", input);
+    let call = match state {
+        None => quote_spanned!(input=> #name(#request).await),
+        Some(state) => {
+            let state = Ident::new("state", at(state));
+            quote_spanned!(input=> #name(#request, #state).await)
+        }
+    };
+    let answer = Ident::new("answer", output);
+    let answer = quote_spanned!(output=> let #answer = #call; ::unik_http::Response::from(#answer));
     let state = state.map_or_else(|| quote!(()), |state| quote!(#state));
     quote! {
         #ty
         impl ::unik_http::Handler for #name {
             type State = #state;
             async fn call(
-                request: &::unik_http::Request<'_>,
+                #request: &::unik_http::Request<'_>,
                 #[allow(unused_variables)]
                 state: &Self::State,
             ) -> ::unik_http::Response {
-                ::unik_http::Response::from(#call.await)
+                #answer
             }
         }
     }
@@ -122,6 +142,7 @@ mod tests {
         for (item, message) in [
             ("fn a(r: &Request<'_>) -> Response { x }", "`async fn`"),
             ("async fn a() -> Response { x }", "takes `request"),
+            ("async fn a(r: Request<'_>) -> Response { x }", "the request comes by `&`"),
             ("async fn a(r: &Request<'_>, s: State) -> Response { x }", "comes by `&`"),
             ("async fn a(r: &Request<'_>, s: &mut State) -> Response { x }", "comes by `&`"),
             ("async fn a<T>(r: &Request<'_>) -> Response { x }", "no type parameters"),

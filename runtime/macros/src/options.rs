@@ -4,7 +4,13 @@ use std::path::Path;
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use unik_catalogue::{Component, shape};
+use unik_catalogue::{Component, ManifestError, shape};
+
+/// A table without wires or options.
+const LEAST: &str = r#"[package.metadata.unik]
+name = "NAME"
+kind = "service"
+summary = "One line for people""#;
 
 /// The declaration of the options, or an error with an empty `Options`.
 pub fn expand(input: TokenStream) -> TokenStream {
@@ -34,7 +40,10 @@ fn declare() -> Result<(Component, TokenStream), String> {
     let folder = std::env::var("CARGO_MANIFEST_DIR")
         .map_err(|_| "the options stand in Cargo.toml, so only cargo can build this crate")?;
     let path = Path::new(&folder).join("Cargo.toml");
-    let component = Component::read(&path).map_err(|error| error.to_string())?;
+    let component = Component::read(&path).map_err(|error| match error {
+        ManifestError::NoTable { .. } => format!("{error}; the least that it says is\n{LEAST}"),
+        error => error.to_string(),
+    })?;
     let types: TokenStream = shape::declare(&component)
         .map_err(|message| format!("in {}: {message}", path.display()))?
         .parse()

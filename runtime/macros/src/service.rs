@@ -5,7 +5,7 @@
 //! promises calls `start`, at the places of the user's own types.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
@@ -52,7 +52,7 @@ fn first_of(item: &TokenStream) -> Span {
 struct Handle {
     /// What a parameter for it would be called.
     name: String,
-    /// `the wire `net``.
+    /// For people: ``the wire `net` (`Tcp`)``.
     what: String,
     /// What it can be asked for; empty where that is not for the table to say.
     interfaces: Vec<String>,
@@ -91,7 +91,7 @@ impl Table {
             .iter()
             .map(|wire| Handle {
                 name: field(&wire.name),
-                what: format!("the wire `{}`", wire.name),
+                what: format!("the wire `{}` (`{}`)", wire.name, wire.interfaces.join(" + ")),
                 interfaces: wire.interfaces.clone(),
                 optional: false,
             })
@@ -102,7 +102,7 @@ impl Table {
         }
         handles.extend(component.needs.iter().map(|need| Handle {
             name: field(&need.interface.to_lowercase()),
-            what: format!("the need of `{}`", need.interface),
+            what: format!("the needed `{}`", need.interface),
             interfaces: vec![need.interface.clone()],
             optional: false,
         }));
@@ -128,7 +128,7 @@ fn references(key: &str, option: &OptionSpec, handles: &mut Vec<Handle>) -> bool
         match of(ty) {
             Some(interface) if !option.repeats && !repeats && !may_be_missing => handles.push(Handle {
                 name: unik_catalogue::rust_name::field(name),
-                what: format!("what the option `{key}` refers to"),
+                what: format!("what the option `{key}` refers to (`{interface}`)"),
                 interfaces: vec![interface],
                 optional: !option.required && option.default.is_none(),
             }),
@@ -141,11 +141,11 @@ fn references(key: &str, option: &OptionSpec, handles: &mut Vec<Handle>) -> bool
 /// Compares, and gives the items by which the compiler goes on comparing.
 fn check(component: &Component, function: &ItemFn, errors: &mut Vec<syn::Error>) -> TokenStream {
     let signature = &function.sig;
-    let mut fail = |at: Span, message: String| errors.push(syn::Error::new(at, message));
+    let mut fail = |at: &dyn ToTokens, message: String| errors.push(syn::Error::new_spanned(at, message));
     if component.kind != Kind::Service {
         let kind = component.kind.word();
         fail(
-            Span::call_site(),
+            &signature.ident,
             format!(
                 "Cargo.toml says kind = \"{kind}\": `#[unik::service]` is for services; a {kind} has `unik::options!()` and a plain `start`"
             ),
@@ -155,21 +155,21 @@ fn check(component: &Component, function: &ItemFn, errors: &mut Vec<syn::Error>)
     let named = path.rsplit("::").next().unwrap_or_default();
     if signature.ident != named {
         fail(
-            signature.ident.span(),
+            &signature.ident,
             format!("Cargo.toml says start = \"{path}\": this function would have to be called `{named}`"),
         );
     }
     if !matches!(function.vis, Visibility::Public(_)) {
-        fail(signature.ident.span(), format!("`{named}` is called by the appliance, so it must be `pub`"));
+        fail(&signature.ident, format!("`{named}` is called by the appliance, so it must be `pub`"));
     }
     if signature.asyncness.is_none() {
-        fail(signature.fn_token.span(), format!("`{named}` is an `async fn`"));
+        fail(&signature.fn_token, format!("`{named}` is an `async fn`"));
     }
     let gives = if component.provides.is_empty() { "()" } else { "Handle" };
     if !returns_result(&signature.output) {
-        let at = match &signature.output {
-            ReturnType::Default => signature.ident.span(),
-            ReturnType::Type(_, ty) => ty.span(),
+        let at: &dyn ToTokens = match &signature.output {
+            ReturnType::Default => &signature.ident,
+            ReturnType::Type(_, ty) => ty,
         };
         fail(at, format!("`{named}` returns `Result<{gives}, StartError>`"));
     }
@@ -178,7 +178,7 @@ fn check(component: &Component, function: &ItemFn, errors: &mut Vec<syn::Error>)
         match input {
             FnArg::Typed(parameter) => parameters.push(parameter),
             FnArg::Receiver(receiver) => {
-                fail(receiver.span(), format!("`{named}` is a function, not a method"));
+                fail(receiver, format!("`{named}` is a function, not a method"));
                 return TokenStream::new();
             }
         }
@@ -208,7 +208,7 @@ fn check_parameters<'f>(
     table: &Table,
     function: &'f ItemFn,
     parameters: &[&'f PatType],
-    fail: &mut dyn FnMut(Span, String),
+    fail: &mut dyn FnMut(&dyn ToTokens, String),
 ) -> Option<Vec<&'f PatType>> {
     let signature = &function.sig;
     let named = &signature.ident;
@@ -222,11 +222,11 @@ fn check_parameters<'f>(
         match rest.next() {
             Some(parameter) if refers_to(&parameter.ty, name) => {}
             Some(parameter) => {
-                fail(parameter.ty.span(), format!("here `{named}` takes `{written}`"));
+                fail(&parameter.ty, format!("here `{named}` takes `{written}`"));
                 return None;
             }
             None => {
-                fail(named.span(), format!("`{named}` lacks the parameter `{written}`"));
+                fail(named, format!("`{named}` lacks the parameter `{written}`"));
                 return None;
             }
         }
@@ -244,12 +244,12 @@ fn check_parameters<'f>(
         let Some(parameter) = rest.get(at) else {
             let message =
                 format!("`{named}` lacks a parameter for {}: `{}`", handle.what, handle.parameter());
-            fail(named.span(), message);
+            fail(named, message);
             good = false;
             continue;
         };
         if let Err(message) = check_handle(table, handle, function, parameter) {
-            fail(parameter.ty.span(), message);
+            fail(&parameter.ty, message);
             good = false;
         }
     }
@@ -262,7 +262,7 @@ fn check_parameters<'f>(
             )
         });
         let name = name_of(parameter);
-        fail(parameter.span(), format!("nothing in Cargo.toml is for the parameter `{name}`{help}"));
+        fail(parameter, format!("nothing in Cargo.toml is for the parameter `{name}`{help}"));
         good = false;
     }
     good.then_some(rest)
@@ -298,30 +298,27 @@ fn check_handle(
             return Ok(());
         }
         return Err(format!(
-            "here comes {}, of a type that is the appliance's: `{}`",
+            "this is the place of {}, whose type is the appliance's: `{}`",
             handle.what,
             handle.parameter()
         ));
     };
     let Some(wrong) = asked.iter().find(|asked| !handle.interfaces.contains(asked)) else { return Ok(()) };
-    let name = name_of(parameter);
-    let meant = table.handles.iter().find(|other| {
+    let meant = table.handles.iter().any(|other| {
         let fits = asked.iter().all(|asked| other.interfaces.contains(asked));
-        other.name != handle.name && fits && (other.name == name || !asked.contains(&handle.bounds()))
+        other.name != handle.name && fits
     });
-    Err(match meant {
-        Some(other) => format!(
-            "here comes {} (`{}`); the parameters are in the order of the table in Cargo.toml: {}, and {} is elsewhere",
+    Err(if meant {
+        format!(
+            "this is the place of {}; after the options come, in the order of Cargo.toml: {}",
             handle.what,
-            handle.bounds(),
             in_order(table),
-            other.what,
-        ),
-        None => format!(
-            "here comes {}, which gives `{}` and not `{wrong}`: ask for that, or let Cargo.toml name `{wrong}` there too",
-            handle.what,
-            handle.bounds(),
-        ),
+        )
+    } else {
+        format!(
+            "{} isn't known to give `{wrong}`: ask for less, or let Cargo.toml name `{wrong}` there",
+            handle.what
+        )
     })
 }
 
@@ -380,42 +377,41 @@ fn prove(component: &Component, table: &Table, function: &ItemFn, handles: &[&Pa
         return TokenStream::new();
     }
     let start = &function.sig.ident;
-    let letters: Vec<Ident> =
-        (0..table.handles.len()).map(|at| Ident::new(&format!("Handle{at}"), Span::call_site())).collect();
-    let bounds = table.handles.iter().map(|handle| {
+    let spans: Vec<Span> = handles.iter().map(|parameter| resolved(parameter.ty.span())).collect();
+    let values: Vec<Ident> =
+        spans.iter().enumerate().map(|(at, span)| Ident::new(&format!("handle_{at}"), *span)).collect();
+    let types = table.handles.iter().map(|handle| {
         let names = handle.interfaces.iter().map(|name| Ident::new(name, Span::call_site()));
-        quote!(#(::unik::interface::#names +)* 'static)
+        quote!(impl #(::unik::interface::#names +)* 'static)
     });
-    let values: Vec<Ident> = handles
-        .iter()
-        .enumerate()
-        .map(|(at, parameter)| Ident::new(&format!("handle_{at}"), resolved(parameter.ty.span())))
-        .collect();
     let listens = table.listeners.then(|| quote!(&[],));
     let output = match &function.sig.output {
-        ReturnType::Type(_, ty) => ty.span(),
+        ReturnType::Type(_, ty) => resolved(ty.span()),
         ReturnType::Default => start.span(),
     };
-    let call = quote!(#start(cx, options, #listens #(#values),*).await);
+    // What is wrong with a handle shows at its own type, or the first one's; what is wrong with the
+    // result at the type of that.
+    let first = spans.first().copied().unwrap_or(output);
+    let call = quote_spanned!(first=> #start(cx, options, #listens #(#values),*).await);
     let provided = component.provides.iter().map(|name| Ident::new(name, Span::call_site()));
-    let body = if component.provides.is_empty() {
-        quote_spanned!(resolved(output)=> let started: ::core::result::Result<(), ::unik::start::StartError> = #call; started.map(|()| ()))
+    let started = Ident::new("started", output);
+    let returns = if component.provides.is_empty() {
+        quote_spanned!(output=> returns(#started))
     } else {
-        quote_spanned! {resolved(output)=>
-            fn provides<T: ::core::clone::Clone #(+ ::unik::interface::#provided)* + 'static>(_: &T) {}
-            let started: ::core::result::Result<_, ::unik::start::StartError> = #call;
-            started.map(|handle| provides(&handle))
-        }
+        quote_spanned!(output=> returns(#started.map(|handle| provides(&handle))))
     };
     quote! {
         const _: () = {
             #[allow(dead_code)]
-            async fn fits<#(#letters: #bounds),*>(
-                cx: &::unik::start::Context,
-                options: &'static crate::Options,
-                #(#values: #letters),*
-            ) -> ::core::result::Result<(), ::unik::start::StartError> {
-                #body
+            fn returns(started: ::core::result::Result<(), ::unik::start::StartError>) {
+                let _ = started;
+            }
+            #[allow(dead_code)]
+            fn provides<T: ::core::clone::Clone #(+ ::unik::interface::#provided)* + 'static>(_: &T) {}
+            #[allow(dead_code)]
+            async fn fits(cx: &::unik::start::Context, options: &'static crate::Options, #(#values: #types),*) {
+                let #started = #call;
+                #returns
             }
         };
     }
@@ -489,19 +485,19 @@ mod tests {
         };
         said_of(
             "net: impl Tcp, store: impl Files",
-            &["lacks a parameter for the need of `Clock`: `clock: impl Clock`"],
+            &["lacks a parameter for the needed `Clock`: `clock: impl Clock`"],
         );
         said_of(
             "store: impl Files, net: impl Tcp, clock: impl Clock",
-            &["here comes the wire `net` (`Tcp + Udp`)", "net, store, clock"],
+            &["this is the place of the wire `net` (`Tcp + Udp`)", "net, store, clock"],
         );
         said_of(
             "net: impl Tcp + Resolver, store: impl Files, clock: impl Clock",
-            &["gives `Tcp + Udp` and not `Resolver`"],
+            &["isn't known to give `Resolver`"],
         );
         said_of(
             "net: HostIp, store: impl Files, clock: impl Clock",
-            &["of a type that is the appliance's: `net: impl Tcp + Udp`"],
+            &["whose type is the appliance's: `net: impl Tcp + Udp`"],
         );
         said_of(
             "net: impl Tcp, store: impl Files, clock: impl Clock, console: impl Console",
