@@ -102,7 +102,7 @@ impl Fault {
         diagnostic = diagnostic.help(format!("the compiler says: {said}"));
         if !own {
             return diagnostic
-                .help("a handler stands in a crate that names the file by `unik::appliance!`: unikgen new NAME --template service");
+                .help("a handler stands in a crate that names the file by `unik::appliance!`: unikgen new NAME --template handler");
         }
         let segment = path.rsplit("::").next().unwrap_or(path);
         match &self.instead {
@@ -202,7 +202,7 @@ help: did you mean `count`?
         let text = said(&[fault("E0433", "cannot find module `api` in the crate root", "")], false);
         assert!(text.starts_with("the generated crate doesn't build\nerror[U0602]"), "{text}");
         assert!(text.contains("the appliance has no crate of its own"), "{text}");
-        assert!(text.contains("--template service"), "{text}");
+        assert!(text.contains("--template handler"), "{text}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn without_crate(plan: &Plan, sources: &SourceMap) -> Vec<Diagnostic> {
     let Some(first) = found.next() else { return Vec::new() };
     let message = format!("there is no handler `{}`: the appliance has no crate of its own", first.path);
     let mut diagnostic = Diagnostic::error(codes::HANDLER, first.place, message)
-        .help("a handler stands in a crate that names the file by `unik::appliance!`: unikgen new NAME --template service");
+        .help("a handler stands in a crate that names the file by `unik::appliance!`: unikgen new NAME --template handler");
     for other in found {
         diagnostic = diagnostic.and(other.place, "nor this one");
     }

@@ -122,15 +122,11 @@ impl Sync {
     /// Whether `Cargo.toml` is in step, and `own` is what the project has unpacked.
     #[must_use]
     pub fn is_current(&self, own: &Sources) -> bool {
-        self.changes.is_empty() && self.has_sources(own)
+        self.changes.is_empty() && has_sources(self.folder(), own)
     }
 
     fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("."))
-    }
-
-    fn has_sources(&self, own: &Sources) -> bool {
-        fs::read_to_string(self.folder().join(OWN).join(".version")).is_ok_and(|hash| hash == own.hash)
     }
 
     /// Brings the project in step: unpacks unik's own sources and writes `Cargo.toml`.
@@ -138,29 +134,60 @@ impl Sync {
     /// # Errors
     /// When a file can't be written.
     pub fn apply(&self, own: &Sources) -> Result<(), Error> {
-        let folder = self.folder();
-        if !self.has_sources(own) {
-            let (target, parent) = (folder.join(OWN), folder.join(".unik"));
-            let fail = |source| Error::Io { path: target.clone(), source };
-            fs::create_dir_all(&parent).map_err(fail)?;
-            let fresh = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&parent).map_err(fail)?;
-            own.unpack(fresh.path())?;
-            cache::write(&fresh.path().join(".version"), own.hash.as_bytes())?;
-            if target.exists() {
-                fs::remove_dir_all(&target).map_err(fail)?;
-            }
-            fs::rename(fresh.path(), &target).map_err(fail)?;
-            // It has moved: nothing is left to remove.
-            let _ = fresh.keep();
-        }
-        let lock = folder.join("Cargo.lock");
-        if !lock.exists() {
-            // The versions that unik was tested with.
-            let path = folder.join(OWN).join("Cargo.lock");
-            cache::write(&lock, &fs::read(&path).map_err(|source| Error::Io { path, source })?)?;
-        }
+        unpack(self.folder(), own)?;
         cache::write_changed(&self.path, self.after.as_bytes())
     }
+}
+
+/// The folder above `file` whose `Cargo.toml` says that crates of unik's are in its `.unik/src`: a
+/// project with components of its own, whose tests plain cargo runs.
+#[must_use]
+pub fn patched_folder(file: &Path) -> Option<PathBuf> {
+    let file = file.canonicalize().ok()?;
+    let folder = file.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file())?;
+    let manifest: DocumentMut = fs::read_to_string(folder.join("Cargo.toml")).ok()?.parse().ok()?;
+    let patches = manifest.get("patch")?.get("crates-io")?.as_table_like()?;
+    let is_own = |item: &Item| {
+        let path = item.get("path").and_then(Item::as_str);
+        path.is_some_and(|path| Path::new(path).starts_with(OWN))
+    };
+    patches.iter().any(|(_, item)| is_own(item)).then(|| folder.to_owned())
+}
+
+/// Whether unik's own sources are unpacked in the project in `folder`.
+#[must_use]
+pub fn has_sources(folder: &Path, own: &Sources) -> bool {
+    fs::read_to_string(folder.join(OWN).join(".version")).is_ok_and(|hash| hash == own.hash)
+}
+
+/// Unpacks unik's own sources in the project in `folder`, unless they are there, and says whether
+/// it did. Where there is no lock file, theirs comes beside the `Cargo.toml`.
+///
+/// # Errors
+/// When a file can't be written.
+pub fn unpack(folder: &Path, own: &Sources) -> Result<bool, Error> {
+    let is_news = !has_sources(folder, own);
+    if is_news {
+        let (target, parent) = (folder.join(OWN), folder.join(".unik"));
+        let fail = |source| Error::Io { path: target.clone(), source };
+        fs::create_dir_all(&parent).map_err(fail)?;
+        let fresh = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&parent).map_err(fail)?;
+        own.unpack(fresh.path())?;
+        cache::write(&fresh.path().join(".version"), own.hash.as_bytes())?;
+        if target.exists() {
+            fs::remove_dir_all(&target).map_err(fail)?;
+        }
+        fs::rename(fresh.path(), &target).map_err(fail)?;
+        // It has moved: nothing is left to remove.
+        let _ = fresh.keep();
+    }
+    let lock = folder.join("Cargo.lock");
+    if !lock.exists() {
+        // The versions that unik was tested with.
+        let path = folder.join(OWN).join("Cargo.lock");
+        cache::write(&lock, &fs::read(&path).map_err(|source| Error::Io { path, source })?)?;
+    }
+    Ok(is_news)
 }
 
 type Wanted = BTreeMap<String, Value>;

@@ -106,7 +106,7 @@ fn an_existing_crate_gets_an_appliance() {
     let manifest = "[package]\nname = \"thing\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n";
     std::fs::write(folder.join("Cargo.toml"), manifest).expect("it can be written");
     std::fs::write(folder.join("src/main.rs"), "fn main() {}\n").expect("it can be written");
-    let refused = command(folder, "unikgen init --name thing --template service").output().expect("sh runs");
+    let refused = command(folder, "unikgen init --name thing --template handler").output().expect("sh runs");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("Cargo.toml` is there already; nothing was written"), "{said}");
@@ -157,9 +157,9 @@ fn new_then_run_serves() {
 }
 
 #[test]
-fn a_new_service_crate_builds_runs_and_answers() {
+fn a_new_crate_with_handlers_builds_runs_and_answers() {
     let project = Project::new();
-    new(project.above(), Project::NAME, "service");
+    new(project.above(), Project::NAME, "handler");
     for machine in [best(), Machine::PROCESS] {
         let answer = serve(project.path(), machine, "/");
         assert!(answer.starts_with("HTTP/1.1 "), "{machine}: {answer}");

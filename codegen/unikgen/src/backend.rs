@@ -172,6 +172,10 @@ pub fn build(
             }
             Some(user.clone())
         }
+        Subject::File(file) if !cargo.locked => {
+            unpack(file, false, ui)?;
+            None
+        }
         _ => None,
     };
     let cache = cache()?;
@@ -506,6 +510,33 @@ pub fn sync(
         sync.apply(&own).map_err(with_code)?;
     }
     Ok(true)
+}
+
+/// Whether one of the built-in components has this name.
+///
+/// # Errors
+/// When a table of theirs is wrong.
+pub fn knows_component(name: &str) -> anyhow::Result<bool> {
+    Ok(unik_builtin::components()?.iter().any(|component| component.name == name))
+}
+
+/// Puts unik's own sources where the project of `file` has them, if its `Cargo.toml` leads there; with `check` only says
+/// whether that is to be done. `None`: it doesn't.
+///
+/// # Errors
+/// When they can't be written.
+pub fn unpack(file: &Path, check: bool, ui: &Ui) -> anyhow::Result<Option<bool>> {
+    let Some(folder) = unik_codegen::sync::patched_folder(file) else { return Ok(None) };
+    let own = own_sources();
+    let changed = if check {
+        !unik_codegen::sync::has_sources(&folder, &own)
+    } else {
+        unik_codegen::sync::unpack(&folder, &own).map_err(with_code)?
+    };
+    if changed {
+        ui.say(if check { "would change" } else { "changed" }, "the sources of the components in .unik/");
+    }
+    Ok(Some(changed))
 }
 
 /// Removes what builds of the appliance left in the cache, or with `dry` only says what that

@@ -98,7 +98,8 @@ pub enum Command {
     #[command(after_help = "\
 Examples:
   unikgen new site                        a web site from a folder
-  unikgen new counter --template service  a crate of yours with a handler and JSON
+  unikgen new counter --template handler  a crate of yours that answers HTTP, with state and JSON
+  unikgen new shout --template service    a crate of yours that serves a protocol of its own
   cd site && unikgen run                  and it runs")]
     New(New),
     /// Make a project in an existing folder
@@ -457,7 +458,9 @@ pub struct Init {
 pub enum Template {
     /// A web site from a folder of files
     Web,
-    /// A crate of yours: a handler with state, answering with JSON
+    /// A crate of yours: handlers of HTTP with state, answering with JSON
+    Handler,
+    /// A crate of yours: a service with options of its own, over TCP, and its test
     Service,
     /// Sends back what it is sent, over TCP and UDP
     Echo,

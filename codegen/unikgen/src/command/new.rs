@@ -17,19 +17,29 @@ const WEB: Files = &[
     ("pages/index.html", include_str!("../../templates/web/pages/index.html")),
     ("pages/style.css", include_str!("../../templates/web/pages/style.css")),
 ];
+const HANDLER: Files = &[
+    ("NAME.unik", include_str!("../../templates/handler/NAME.unik")),
+    // With other endings in our own sources, where they would be a crate and a file of ours.
+    ("Cargo.toml", include_str!("../../templates/handler/Cargo.toml.txt")),
+    ("src/main.rs", include_str!("../../templates/handler/src/main.rs.txt")),
+    IGNORED,
+];
 const SERVICE: Files = &[
     ("NAME.unik", include_str!("../../templates/service/NAME.unik")),
-    // With other endings in our own sources, where they would be a crate and a file of ours.
+    ("README.md", include_str!("../../templates/service/README.md")),
     ("Cargo.toml", include_str!("../../templates/service/Cargo.toml.txt")),
-    ("src/main.rs", include_str!("../../templates/service/src/main.rs.txt")),
-    (".gitignore", "/target\n/.unik\n*.img\n*.report.json\n"),
+    ("service/Cargo.toml", include_str!("../../templates/service/service/Cargo.toml.txt")),
+    ("service/src/lib.rs", include_str!("../../templates/service/service/src/lib.rs.txt")),
+    IGNORED,
 ];
+const IGNORED: (&str, &str) = (".gitignore", "/target\n/.unik\n*.img\n*.report.json\n");
 const ECHO: Files = &[("NAME.unik", include_str!("../../templates/echo/NAME.unik"))];
 const HELLO: Files = &[("NAME.unik", include_str!("../../templates/hello/NAME.unik"))];
 
 const fn files(template: Template) -> Files {
     match template {
         Template::Web => WEB,
+        Template::Handler => HANDLER,
         Template::Service => SERVICE,
         Template::Echo => ECHO,
         Template::Hello => HELLO,
@@ -71,7 +81,8 @@ pub fn init(args: &Init, ui: &Ui) -> Outcome {
         )));
     }
     make(&args.folder, &name, args.template, ui)?;
-    if args.template != Template::Service && args.folder.join("Cargo.toml").is_file() {
+    let has_crate = matches!(args.template, Template::Handler | Template::Service);
+    if !has_crate && args.folder.join("Cargo.toml").is_file() {
         ui.hint(&format!("this crate isn't part of the appliance yet: if it is to be, {}", joining(&name)));
     }
     ui.say("next", "unikgen run");
@@ -79,6 +90,11 @@ pub fn init(args: &Init, ui: &Ui) -> Outcome {
 }
 
 fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Result<()> {
+    if template == Template::Service && backend::knows_component(name)? {
+        return Err(exit::usage(format!(
+            "`{name}` is the name of a component of unik's, so yours needs another"
+        )));
+    }
     let files: Vec<_> = files(template)
         .iter()
         .map(|(path, text)| (folder.join(path.replace("NAME", name)), text.replace("NAME", name)))
@@ -87,7 +103,7 @@ fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Resul
     let is_optional = |path: &Path| path.file_name().is_some_and(|name| name == ".gitignore");
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists() && !is_optional(path)) {
         // A crate that is there isn't ours to change, but it takes little to join.
-        let join = if template == Template::Service {
+        let join = if template == Template::Handler {
             format!(
                 "; to make a crate of yours an appliance, write {name}.unik (unikgen init makes one), \
                  {}, and: unikgen run",
@@ -108,11 +124,17 @@ fn make(folder: &Path, name: &str, template: Template, ui: &Ui) -> anyhow::Resul
         std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))?;
         ui.say("made", &path.display().to_string());
     }
-    if template == Template::Service {
-        let file = folder.join(format!("{name}.unik"));
-        if let Some(user) = backend::user_crate(&file)? {
-            backend::sync(&user, &file, &Parameters::default(), false, &ui.quieter())?;
+    let file = folder.join(format!("{name}.unik"));
+    match template {
+        Template::Handler => {
+            if let Some(user) = backend::user_crate(&file)? {
+                backend::sync(&user, &file, &Parameters::default(), false, &ui.quieter())?;
+            }
         }
+        Template::Service => {
+            backend::unpack(&file, false, &ui.quieter())?;
+        }
+        Template::Web | Template::Echo | Template::Hello => {}
     }
     Ok(())
 }
@@ -182,7 +204,8 @@ mod tests {
 
     #[test]
     fn templates_have_no_other_name_in_them() {
-        for template in [Template::Web, Template::Service, Template::Echo, Template::Hello] {
+        for template in [Template::Web, Template::Handler, Template::Service, Template::Echo, Template::Hello]
+        {
             assert!(files(template).iter().any(|(path, _)| *path == "NAME.unik"));
         }
     }

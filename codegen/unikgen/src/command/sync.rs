@@ -11,12 +11,21 @@ use crate::ui::Ui;
 /// # Errors
 /// When the folder holds no crate that uses the macro, or its file has errors.
 pub fn run(args: &Sync, ui: &Ui) -> Outcome {
-    let Subject::Crate { user, file } = appliance::locate(Some(&args.folder))? else {
-        return Err(exit::usage(format!(
-            "`{}` holds no crate whose src/main.rs uses unik::appliance!(\"NAME.unik\"); to begin one: unikgen new NAME --template service",
-            args.folder.display()
-        )));
+    let changed = match appliance::locate(Some(&args.folder))? {
+        Subject::Crate { user, file } => backend::sync(&user, &file, &args.parameters, args.check, ui)?,
+        Subject::File(file) => match backend::unpack(&file, args.check, ui)? {
+            Some(changed) => changed,
+            None => return Err(nothing_to_do(args)),
+        },
+        Subject::Image(_) => return Err(nothing_to_do(args)),
     };
-    let changed = backend::sync(&user, &file, &args.parameters, args.check, ui)?;
     Ok(if args.check && changed { FAILED } else { OK })
+}
+
+fn nothing_to_do(args: &Sync) -> anyhow::Error {
+    exit::usage(format!(
+        "`{}` holds no crate whose src/main.rs uses unik::appliance!(\"NAME.unik\"), and no Cargo.toml whose \
+         [patch.crates-io] leads to .unik/src; to begin one: unikgen new NAME --template handler, or service",
+        args.folder.display()
+    ))
 }
