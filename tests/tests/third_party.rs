@@ -50,10 +50,71 @@ fn they_serve_in_a_machine_and_in_a_process() {
     }
 }
 
+/// All kinds of options reach the service as they are in the file, in a machine and in a process; and
+/// the appliance's end is a word to the guests who are there.
+#[test]
+fn every_kind_of_option_reaches_a_service() {
+    for machine in [best(), Machine::PROCESS] {
+        let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut running = Running::start(
+            &folder().join("lodge.unik"),
+            machine,
+            &["--publish", &format!("{at}:4000"), "--start-timeout", "0"],
+        );
+        running.wait_for("ready", Duration::from_secs(400));
+        let said = |text: &[u8]| exchange(at, text).unwrap_or_else(|error| panic!("{machine}: {error}"));
+        let answers = said(b"SIGN a\nSIGN b\nSIGN c\nSIGN d\nSIGN ads\nREAD\nBYE\n");
+        // The dates are of today.
+        let answers =
+            regex_lite::Regex::new(" [0-9]{10} ").expect("a pattern").replace_all(&answers, " NOW ");
+        assert_eq!(
+            answers,
+            "The lodge\nSign the book, please.\nOK 1\nOK 2\nOK 3\nOK 4\nNO nobody says ads here\n\
+             4 NOW d\n3 NOW c\n2 NOW b\n.\nBYE\n",
+            "{machine}"
+        );
+        assert!(said(&[b'x'; 100]).ends_with("NO the line is too long\n"), "{machine}");
+    }
+}
+
+/// Each slip is found by the table alone, at its place.
+#[test]
+fn every_kind_of_option_is_checked() {
+    let place = scratch();
+    let right = std::fs::read_to_string(folder().join("lodge.unik")).expect("the appliance");
+    let right = right.replace("\"guestbook\"", &format!("{:?}", folder().join("guestbook")));
+    let right = right.replace("\"lodge\"", &format!("{:?}", folder().join("lodge")));
+    let file = place.path().join("lodge.unik");
+    for (from, to, parts) in [
+        ("newest-first", "newest", &["U0304", "`oldest-first` or `newest-first`"][..]),
+        ("at-most 3 {", "at-most 0 {", &["U0305", "from 1 to 100000"]),
+        ("longest   64 B", "longest 8 B", &["U0305", "a size from 16 B to 64 KiB"]),
+        ("longest   64 B", "longest 64", &["U0306", "64 KiB"]),
+        ("longest   64 B", "lonest 64 B", &["U0301", "did you mean `longest`"]),
+        ("[\"spam\", \"ads\"]", "[\"spam\", 7]", &["U0304"]),
+        ("silent 30 s", "silent 2 h", &["U0305", "1 h"]),
+        ("100 per minute", "100", &["U0304", "a rate"]),
+        ("192.0.2.0/24", "192.0.2.7/24", &["U0415", "192.0.2.0/24"]),
+        ("192.0.2.0/24", "198.51.100.0/24", &["U0416"]),
+        ("10.0.2.2:4999", "10.0.2.2", &["U0304", "endpoint"]),
+        ("copy        to 10.0.2.2:4999", "", &["U0411", "`copy-within` needs `copy`"]),
+        ("title       \"The lodge\"", "", &["U0303", "`title`"]),
+        ("of pages", "of lan", &["Files"]),
+    ] {
+        assert!(right.contains(from), "{from}");
+        std::fs::write(&file, right.replace(from, to)).expect("it can be written");
+        let (code, said) = unikgen(&["check"], &file);
+        assert_eq!(code, Some(1), "{to}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{to}: no {part} in\n{said}");
+        }
+    }
+}
+
 /// Away from any appliance they are crates like others.
 #[test]
 fn plain_cargo_tests_them() {
-    for name in ["greeter", "herald"] {
+    for name in ["greeter", "guestbook", "herald"] {
         let output = Command::new("cargo")
             .args(["test", "--workspace", "--quiet", "--offline"])
             .env("CARGO_TARGET_DIR", unik_tests::cache().join("third-party-target"))
@@ -70,7 +131,7 @@ fn plain_cargo_tests_them() {
 fn sync_brings_them_into_a_crate_with_the_macro() {
     let place = scratch();
     let made = unikgen_command()
-        .args(["new", "mine", "--template", "service"])
+        .args(["new", "mine", "--template", "handler"])
         .current_dir(place.path())
         .output()
         .expect("unikgen runs");
@@ -172,7 +233,7 @@ fn the_generator_names_none_of_them() {
     assert!(files.len() > 50, "the generator is somewhere else");
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a source file").to_lowercase();
-        for name in ["greeter", "herald", "leaky::"] {
+        for name in ["greeter", "guestbook", "herald", "leaky::"] {
             assert!(!text.contains(name), "{} names {name}", file.display());
         }
     }

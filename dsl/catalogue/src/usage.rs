@@ -241,7 +241,16 @@ fn parse_range(text: &str, units: &[(&str, u64)]) -> Result<(u64, u64), String> 
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let factor = units.iter().find(|(unit, _)| *unit == text[digits..].trim()).map(|(_, factor)| *factor);
         let value = factor.and_then(|factor| text[..digits].parse::<u64>().ok()?.checked_mul(factor));
-        value.ok_or_else(|| format!("`{text}` is not a number"))
+        value.ok_or_else(|| {
+            let units: Vec<&str> =
+                units.iter().map(|(unit, _)| *unit).filter(|unit| !unit.is_empty()).collect();
+            let units = if units.is_empty() {
+                String::new()
+            } else {
+                format!("; its unit is one of {}", units.join(", "))
+            };
+            format!("`{text}` is not a number{units}")
+        })
     };
     let max = if high.trim().is_empty() { u64::MAX } else { number(high.trim())? };
     let min = number(low.trim())?;
