@@ -143,7 +143,7 @@ fn every_example_is_right_on_both_targets() {
 
 #[test]
 fn templates_are_right() {
-    for template in ["web", "service", "echo", "hello"] {
+    for template in ["web", "handler", "service", "echo", "hello"] {
         let folder = tempfile::tempdir().expect("a folder");
         let made = run_in(folder.path(), &["new", "thing", "--template", template]);
         assert_eq!(made.code, 0, "{template}: {}", made.err);
@@ -172,7 +172,7 @@ fn init_takes_the_name_of_the_folder() {
 #[test]
 fn a_crate_is_kept_in_step() {
     let folder = tempfile::tempdir().expect("a folder");
-    assert_eq!(run_in(folder.path(), &["new", "thing", "--template", "service"]).code, 0);
+    assert_eq!(run_in(folder.path(), &["new", "thing", "--template", "handler"]).code, 0);
     let thing = folder.path().join("thing");
     let manifest = || std::fs::read_to_string(thing.join("Cargo.toml")).expect("a manifest");
     assert!(manifest().contains("unik-http"), "{}", manifest());
