@@ -88,17 +88,17 @@ fn every_kind_of_option_is_checked() {
     for (from, to, parts) in [
         ("newest-first", "newest", &["U0304", "`oldest-first` or `newest-first`"][..]),
         ("at-most 3 {", "at-most 0 {", &["U0305", "from 1 to 100000"]),
-        ("longest   64 B", "longest 8 B", &["U0305", "a size from 16 B to 64 KiB"]),
-        ("longest   64 B", "longest 64", &["U0306", "64 KiB"]),
-        ("longest   64 B", "lonest 64 B", &["U0301", "did you mean `longest`"]),
+        ("longest 64 B", "longest 8 B", &["U0305", "a size from 16 B to 64 KiB"]),
+        ("longest 64 B", "longest 64", &["U0306", "64 KiB"]),
+        ("longest 64 B", "lonest 64 B", &["U0301", "did you mean `longest`"]),
         ("[\"spam\", \"ads\"]", "[\"spam\", 7]", &["U0304"]),
         ("silent 30 s", "silent 2 h", &["U0305", "1 h"]),
         ("100 per minute", "100", &["U0304", "a rate"]),
         ("192.0.2.0/24", "192.0.2.7/24", &["U0415", "192.0.2.0/24"]),
         ("192.0.2.0/24", "198.51.100.0/24", &["U0416"]),
         ("10.0.2.2:4999", "10.0.2.2", &["U0304", "endpoint"]),
-        ("copy        to 10.0.2.2:4999", "", &["U0411", "`copy-within` needs `copy`"]),
-        ("title       \"The lodge\"", "", &["U0303", "`title`"]),
+        ("copy to 10.0.2.2:4999", "", &["U0411", "`copy-within` needs `copy`"]),
+        ("title \"The lodge\"", "", &["U0303", "`title`"]),
         ("of pages", "of lan", &["Files"]),
     ] {
         assert!(right.contains(from), "{from}");
