@@ -30,6 +30,7 @@ pub mod audit;
 mod boot;
 #[cfg(feature = "image")]
 pub mod budget;
+#[cfg(feature = "image")]
 pub mod build;
 pub mod cache;
 pub mod cargo;
