@@ -95,7 +95,7 @@ pub fn arguments(needs: &Needs, launch: &Launch<'_>) -> anyhow::Result<Vec<OsStr
 /// A bell is an exit from the machine, and what a request over the network mostly waits for under
 /// KVM. On PCI it is a write by ring 3; on virtio-mmio the gate does it for it, and where KVM is
 /// nested in software its instructions are emulated one by one: PCI serves 6 to 30 % more requests,
-/// and is up 12 ms later. Under TCG a bell costs next to nothing.
+/// and is up 13 ms later. Under TCG a bell costs next to nothing.
 #[must_use]
 pub fn machine_for(needs: &Needs, kvm: bool) -> Machine {
     let is_network = |device: &Device| device.hardware.as_deref() == Some("virtio-net");
