@@ -487,7 +487,7 @@ pub struct Check {
 pub enum Format {
     /// With the lines they are about, on standard error
     Human,
-    /// A line each on standard output: FILE:LINE:COLUMN: error[CODE]: MESSAGE
+    /// A line each on standard output: `FILE:LINE:COLUMN: error[CODE]: MESSAGE`
     Short,
     /// One JSON object on standard output
     Json,
