@@ -306,7 +306,7 @@ fn what_cargo_cannot_have_is_said_with_its_reason() {
 #[test]
 fn they_come_into_a_crate_with_the_macro() {
     let world = World::new();
-    let (code, said) = world.said(&["new", "mine", "--template", "service"]);
+    let (code, said) = world.said(&["new", "mine", "--template", "handler"]);
     assert_eq!(code, Some(0), "{said}");
     let here = world.at("mine");
     let file = here.join("mine.unik");
