@@ -12,6 +12,7 @@ use crate::fetch::Fetch;
 use crate::model;
 use crate::plan::Plan;
 use crate::planner;
+use crate::removal;
 use crate::source::SourceMap;
 
 /// What is to be analysed.
@@ -91,5 +92,6 @@ pub fn analyse(request: &Request, catalogue: &Catalogue) -> Analysis {
         }
         diagnostics.push(last);
     }
+    removal::propose(&mut diagnostics, &sources);
     Analysis { sources, diagnostics, plan: plan.filter(|_| sound), catalogue: known }
 }

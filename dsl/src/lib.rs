@@ -29,6 +29,7 @@ pub mod memory;
 mod model;
 pub mod plan;
 mod planner;
+mod removal;
 pub mod source;
 pub mod syntax;
 

@@ -99,3 +99,32 @@ fn same_text_same_plan() {
     };
     assert_eq!(show(), show());
 }
+
+/// What a host half found is shown where it is, also inside of a file that it read.
+#[test]
+fn findings_of_a_component() {
+    use unik_catalogue::host::{At, Finding};
+    use unik_dsl::diagnostic::{Severity, codes, from_findings};
+
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/right/web/files/index.html");
+    let text = "unik 1\nappliance a {\n    service s = say { line \"x\" }\n}\n";
+    let mut analysis = analyse(&Request::new(Path::new("a.unik"), Some(text.into())), &common::catalogue());
+    let plan = analysis.plan.unwrap();
+    let node = &plan.graph[plan.node("s").unwrap()];
+    let finding = |at: At, severity| Finding {
+        at,
+        severity,
+        message: "that won't do".into(),
+        help: Some("do otherwise".into()),
+    };
+    let found = [
+        finding(At::Instance, Severity::Error),
+        finding(At::File { path: file.clone(), start: 0, end: 3 }, Severity::Warning),
+    ];
+    let found = from_findings(&found, node, &plan, &mut analysis.sources);
+    assert!(found.iter().all(|it| it.code == codes::COMPONENT_FINDING && it.helps == ["do otherwise"]));
+    assert_eq!(analysis.sources.short(found[0].primary.place), "a.unik:3");
+    assert_eq!(analysis.sources.short(found[1].primary.place), format!("{}:1", file.display()));
+    assert_eq!(analysis.sources.short(found[1].secondary[0].place), "a.unik:3");
+    assert!(found[0].is_error() && !found[1].is_error());
+}

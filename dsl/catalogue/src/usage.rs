@@ -31,6 +31,19 @@ pub struct Usage {
     pub text: String,
 }
 
+impl Usage {
+    /// Values that fit the pattern, as they are written; what is optional is left out.
+    #[must_use]
+    pub fn example(&self) -> String {
+        let terms = self.terms.iter().filter_map(|term| match term {
+            Term::Word(word) => Some(word.clone()),
+            Term::Placeholder { ty, .. } => Some(ty.example()),
+            Term::Optional(_) => None,
+        });
+        terms.collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// One term of a usage pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Term {

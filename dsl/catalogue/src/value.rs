@@ -87,6 +87,39 @@ pub enum Type {
     ),
 }
 
+impl Type {
+    /// A value of this type, as it is written: the least where it has a range, and a name
+    /// where it is one of the file's own.
+    #[must_use]
+    pub fn example(&self) -> String {
+        match self {
+            Type::Bool => "true".into(),
+            Type::Integer { min: 0, .. } => "1".into(),
+            Type::Integer { min, .. } => min.to_string(),
+            Type::String => "\"text\"".into(),
+            Type::Name => "name".into(),
+            Type::Size { min: 0, .. } => "16 MiB".into(),
+            Type::Size { min, .. } => Size(*min).to_string(),
+            Type::Duration { min: 0, .. } => "30 s".into(),
+            Type::Duration { min, .. } => Span(*min).to_string(),
+            Type::Rate => "1000 per second".into(),
+            Type::Ipv4 | Type::Ip => "10.0.0.2".into(),
+            Type::Ipv6 => "fd00::2".into(),
+            Type::Cidr4 => "10.0.0.2/24".into(),
+            Type::Cidr6 => "fd00::2/64".into(),
+            Type::Mac => "52:54:00:12:34:56".into(),
+            Type::Port => "8080".into(),
+            Type::Endpoint => "10.0.0.1:53".into(),
+            Type::Path => "\"./path\"".into(),
+            Type::Instance(_) => "name".into(),
+            Type::InstancePath(_) => "name / \"path\"".into(),
+            Type::Handler => "module::function".into(),
+            Type::OneOf(words) => words.first().cloned().unwrap_or_default(),
+            Type::List(element) => format!("[{}]", element.example()),
+        }
+    }
+}
+
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let article = |f: &mut fmt::Formatter<'_>, s: &str| f.write_str(s);

@@ -25,7 +25,10 @@ codes! {
         "The `.unik` file, or one that it includes, isn't there, isn't a file, or isn't text in UTF-8 with lines \
          that end in LF or CR LF.",
         wrong: r#"include "no-such.unik""#,
-        right: "let port = 80";
+        right: r#"include "base.unik"
+appliance a {
+    service s = say { line "hello" }
+}"#;
 
     TOO_MANY = "U0002", "there is more to say than is shown",
         "Only the first hundred errors and warnings are shown. Mend some of them, and see what remains.",
@@ -64,7 +67,10 @@ codes! {
 
     TOO_DEEP = "U0104", "blocks nest too deep",
         "Blocks nest at most 64 deep. No appliance needs that; probably closing braces are missing.",
-        wrong: "a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{a{}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}",
+        wrong: r#"appliance a {
+when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { when target != sim { 
+} } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } } 
+}"#,
         right: r#"appliance a {
     service s = say { line "hello" }
 }"#;
@@ -73,7 +79,10 @@ codes! {
         "What begins like an address, a number or an escape must be one: `10.0.0.300` isn't an \
          address, since no part of it may exceed 255. Text and paths stand in quotes.",
         wrong: "let server = 10.0.0.300",
-        right: "let server = 10.0.0.30";
+        right: r#"let text = "10.0.0.30"
+appliance a {
+    service s = say { line $text }
+}"#;
 
     MISPLACED = "U0106", "a statement in a block where it can't stand",
         "At the top of a file stand `unik`, `param`, `let`, `include`, `crate` and `appliance`; in an \
@@ -128,42 +137,73 @@ appliance a {
         "Parameters and `let`s share their names, and so do devices, networks, storages and services.",
         wrong: r#"let a = 1
 let a = 2"#,
-        right: r#"let a = 1
-let b = 2"#;
+        right: r#"let a = "hello"
+let b = "bye"
+appliance a {
+    service s = say { line $a }
+    service t = say { line $b }
+}"#;
 
     INCLUDE_CYCLE = "U0203", "a file includes itself",
         "A file stands in place of its `include`. One that includes itself, at first or second hand, \
          would never end.",
-        wrong: "",
-        right: "";
+        wrong: r#"include "example.unik""#,
+        right: r#"include "base.unik"
+appliance a {
+    service s = say { line "hello" }
+}"#;
 
     INCLUDED_TWICE = "U0204", "a file is included twice",
         "The second `include` adds nothing: what a file declares, it declares once.",
-        wrong: "",
-        right: "";
+        wrong: r#"include "base.unik"
+include "base.unik"
+appliance a {
+    service s = say { line "hello" }
+}"#,
+        right: r#"include "base.unik"
+appliance a {
+    service s = say { line "hello" }
+}"#;
 
     NO_VALUE = "U0205", "a parameter without a value",
         "A parameter without a default gets its value by `--set NAME=VALUE`.",
         wrong: "param text: string",
-        right: r#"param text: string = "hello""#;
+        right: r#"param text: string = "hello"
+appliance a {
+    service s = say { line $text }
+}"#;
 
     SET = "U0206", "a `--set` that doesn't fit",
         "`--set NAME=VALUE` gives a parameter of the file its value, once.",
-        wrong: "",
-        right: "";
+        wrong: r#"// unikgen check --set txet=bye
+param text: string = "hello"
+appliance a {
+    service s = say { line $text }
+}"#,
+        right: r#"// unikgen check --set text=bye
+param text: string = "hello"
+appliance a {
+    service s = say { line $text }
+}"#;
 
     PARAM_TYPE = "U0207", "a parameter of no known type",
         "The types of parameters are those of the catalogue's options, without those that name parts of \
          the file.",
         wrong: r#"param a: strng = "x""#,
-        right: r#"param a: string = "x""#;
+        right: r#"param a: string = "x"
+appliance a {
+    service s = say { line $a }
+}"#;
 
     LET_CYCLE = "U0208", "a value stands for itself",
         "`let a = $b` and `let b = $a` leave both without a value.",
         wrong: r#"let a = $b
 let b = $a"#,
-        right: r#"let a = 1
-let b = $a"#;
+        right: r#"let a = "hello"
+let b = $a
+appliance a {
+    service s = say { line $b }
+}"#;
 
     UNREAD = "U0209", "a parameter or value that nothing reads",
         "It is declared and never used as `$name`. Probably a slip; otherwise leave it out.",
@@ -187,8 +227,13 @@ appliance b { }"#,
     BAD_CRATE = "U0211", "a named crate can't be used",
         "The folder has no `Cargo.toml`, its table `[package.metadata.unik]` is missing or wrong, or its name \
          is another.",
-        wrong: "",
-        right: "";
+        wrong: r#"crate mine { path "." }
+appliance a {
+    service s = say { line "hello" }
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     CONDITION = "U0212", "a condition that can't be decided",
         "`when` compares the target with `machine`, `process` or `sim`, or a parameter with a value of its type. \
@@ -198,6 +243,7 @@ appliance b { }"#,
 }"#,
         right: r#"appliance a {
     when target == process { log level debug }
+    service s = say { line "hello" }
 }"#;
 
     FETCH = "U0213", "a named crate can't be fetched",
@@ -445,12 +491,16 @@ appliance a {
     path "."
     version "1"
 }"#,
-        right: "let a = 1";
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     ANY_OF = "U0410", "none of several options",
         "At least one of them is needed.",
         wrong: "crate x { }",
-        right: "let a = 1";
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     REQUIRES = "U0411", "an option that needs another",
         "It means nothing without the other.",
@@ -458,7 +508,9 @@ appliance a {
     path "."
     rev "0123abc"
 }"#,
-        right: "let a = 1";
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     HOSTNAME = "U0412", "no name of a host",
         "Parts of at most 63 letters, digits and hyphens, a hyphen neither first nor last, joined by dots, at \
@@ -604,8 +656,21 @@ appliance a {
     NOT_ON_TARGET = "U0503", "a component that can't run on the target",
         "Drivers of machines don't run in processes, unless another component stands in for what uses \
          them.",
-        wrong: "",
-        right: "";
+        wrong: r#"// unikgen check --target process
+appliance a {
+    device d = virtio-blk
+    storage f = fat32 on d
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service h = http on l { files from f }
+}"#,
+        right: r#"// unikgen check --target process
+appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    storage f = embed { from "." }
+    service h = http on l { files from f }
+}"#;
 
     UNKNOWN_INSTANCE = "U0504", "no instance of that name",
         "What stands after `on`, and in options that name instances, is declared in the same appliance.",
@@ -661,14 +726,23 @@ appliance a {
     NOTHING_PROVIDES = "U0508", "something is needed that nothing provides",
         "The component needs an interface that the file doesn't name, no declared instance provides it, \
          and there is no component that comes in by itself.",
-        wrong: "",
-        right: "";
+        wrong: r#"appliance a {
+    service v = vault
+}"#,
+        right: r#"appliance a {
+    service s = say { line "hello" }
+}"#;
 
     AMBIGUOUS = "U0509", "several could be meant",
         "More than one instance or component provides what is needed. Nothing is left to chance: declare \
          the one that you want, and only that.",
-        wrong: "",
-        right: "";
+        wrong: r#"appliance a {
+    service l = ledger
+}"#,
+        right: r#"appliance a {
+    storage k = kv-a
+    service l = ledger
+}"#;
 
     CYCLE = "U0510", "instances that need each other in a circle",
         "Each would have to start before the other.",
@@ -676,7 +750,11 @@ appliance a {
     network a = bridge on b
     network b = bridge on a
 }"#,
-        right: "let a = 1";
+        right: r#"appliance a {
+    device n = virtio-net
+    network l = ip on n { ipv4 dhcp }
+    service e = echo on l
+}"#;
 
     UNUSED = "U0511", "something is declared and not used",
         "A device, network, storage or crate that nothing uses costs space and time. Leave it out, or use \

@@ -230,7 +230,7 @@ impl Checker<'_> {
                 place,
                 format!("{address}/{prefix} is no network's address"),
             )
-            .help(format!("the network that it is in is {network}/{prefix}")),
+            .suggest("the network that it is in", place, format!("{network}/{prefix}")),
         );
     }
 
@@ -268,8 +268,11 @@ impl Checker<'_> {
         let example = Ipv4Addr::from_bits(network.to_bits() + 2);
         // Where the whole network has no hosts, there is no example in it.
         if not_unicast(&Typed::Ipv4(example)).is_none() {
-            diagnostic =
-                diagnostic.help(format!("a host of this network is {example}/{prefix}, for example"));
+            diagnostic = diagnostic.suggest(
+                "a host of this network, for example",
+                place,
+                format!("{example}/{prefix}"),
+            );
         }
         self.error(diagnostic);
     }

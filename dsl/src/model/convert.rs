@@ -8,7 +8,7 @@ use unik_catalogue::{BootValue, Secret, Type, Value as Typed};
 
 use super::Checker;
 use super::names::Poisoned;
-use crate::diagnostic::{Code, Diagnostic, codes};
+use crate::diagnostic::{Code, Diagnostic, Fix, codes};
 use crate::syntax::{MAX_DEPTH, Value, ValueKind};
 
 /// Why a value isn't what is wanted.
@@ -35,6 +35,8 @@ pub struct Reason {
     pub help: Option<String>,
     /// A replacement that would mend it.
     pub replacement: Option<String>,
+    /// Whether that says the very same.
+    pub certain: bool,
     /// Where the value is written, when it came by a name.
     pub written: Option<Place>,
     /// Where the instance is declared that it names.
@@ -72,7 +74,10 @@ impl Reason {
         diagnostic.helps.extend(self.help);
         if let Some(replacement) = self.replacement {
             let place = self.written.unwrap_or(self.place);
-            diagnostic = diagnostic.suggest(format!("did you mean `{replacement}`?"), place, replacement);
+            diagnostic = diagnostic.fix(match self.certain {
+                true => Fix::certain(format!("write `{replacement}`")).replace(place, replacement),
+                false => Fix::maybe(format!("did you mean `{replacement}`?")).replace(place, replacement),
+            });
         }
         diagnostic
     }
@@ -200,6 +205,7 @@ impl Checker<'_> {
             detail: None,
             help: None,
             replacement: None,
+            certain: false,
             written: (value.place != used.place).then_some(value.place),
             declared: None,
             close: false,
@@ -220,6 +226,7 @@ impl Checker<'_> {
                     "no" | "off" => misfit.replacement = Some("false".into()),
                     _ => {}
                 }
+                misfit.certain = true;
                 None
             }
             (Type::Integer { min, max }, ValueKind::Integer(number)) => {
@@ -308,6 +315,9 @@ impl Checker<'_> {
             }
             (Type::String | Type::Path, ValueKind::Word(_) | ValueKind::Integer(_)) => {
                 misfit.replacement = Some(format!("\"{}\"", self.sources.text(value.place)));
+                // A word may be a name that lacks its `$`.
+                misfit.certain = !self.bindings.contains_key(self.sources.text(value.place))
+                    && self.ends_there(value.place);
                 None
             }
             (Type::Instance(interface), ValueKind::Word(name)) => {
@@ -323,10 +333,12 @@ impl Checker<'_> {
             }
             (Type::OneOf(words), ValueKind::String(text)) if words.contains(text) => {
                 misfit.replacement = Some(text.clone());
+                misfit.certain = true;
                 None
             }
             (Type::Integer { .. } | Type::Port, ValueKind::String(text)) if text.parse::<u16>().is_ok() => {
                 misfit.replacement = Some(text.clone());
+                misfit.certain = text.bytes().all(|byte| byte.is_ascii_digit());
                 None
             }
             (Type::OneOf(words), ValueKind::Word(word)) => {
@@ -353,6 +365,14 @@ impl Checker<'_> {
             misfit.replacement = Some(format!("${word}"));
         }
         typed.ok_or_else(|| Misfit::Because(Box::new(misfit)))
+    }
+
+    /// Whether a value ends where its place does: in `r"text"` it may be more than it seems.
+    fn ends_there(&self, place: Place) -> bool {
+        let rest = self.sources.source(place.source).and_then(|source| source.text.get(place.end..));
+        rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n', ';', '}', ',', ']'])
+        })
     }
 
     /// The instance with this name, which has to provide `interface`.
@@ -455,6 +475,8 @@ fn size(number: u64, unit: &str, misfit: &mut Reason) -> Option<u64> {
         if !meant.starts_with('B') {
             misfit.help = Some("sizes are counted in powers of 1024: B, KiB, MiB, GiB and TiB".into());
         }
+        // `8 MB` may be meant in powers of ten, `8 mib` can't.
+        misfit.certain = meant == "B" || unit.len() == 3;
         misfit.replacement = Some(format!("{number} {meant}"));
         return None;
     };
@@ -501,6 +523,8 @@ fn duration(number: u64, unit: &str, misfit: &mut Reason) -> Option<Duration> {
         misfit.code = codes::UNIT;
         misfit.detail = Some(format!("`{unit}` is no unit of time"));
         misfit.help = Some(TIME_UNITS.into());
+        // `5 m` may be months for somebody.
+        misfit.certain = unit.len() > 1;
         misfit.replacement = meant_time(unit).map(|meant| format!("{number} {meant}"));
         return None;
     };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use unik_catalogue::{Component, Kind};
 
 use super::{Checker, Declared, Instance, Untaken};
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::{Diagnostic, Fix, codes};
 use crate::syntax::{Declaration, Statement, StatementKind};
 
 impl Checker<'_> {
@@ -86,7 +86,7 @@ impl Checker<'_> {
                     place,
                     format!("`{}` is a {is}, not a {}", component.name, kind.word()),
                 )
-                .suggest(format!("declare it as a {is}"), place, is),
+                .fix(Fix::certain(format!("declare it as a {is}")).replace(place, is)),
             );
         }
         Some(component)

@@ -10,7 +10,7 @@ use unik_catalogue::{Component, OptionSpec, Options};
 
 use super::matching::Matched;
 use super::{Checker, Listening, Takes, Untaken};
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::{Diagnostic, Fix, codes};
 use crate::source::SourceMap;
 use crate::syntax::{self, Entry, Spanned, Statement, StatementKind};
 
@@ -307,7 +307,8 @@ impl Checker<'_> {
                         of.place,
                         format!("`{owner}` needs the option `{key}`"),
                     )
-                    .help(format!("{}: {}", usages.join(" or "), spec.doc)),
+                    .help(format!("{}: {}", usages.join(" or "), spec.doc))
+                    .fix(self.written_in(of, key, spec)),
                 );
             }
             return None;
@@ -346,6 +347,35 @@ impl Checker<'_> {
         let of = Of { path: of.key(key), place: of.place, component: of.component };
         let nested = self.block(&of, &spec.options, &Written::new(), listens);
         Some(typed(matched, nested, None))
+    }
+
+    /// A fix that writes an option that has to be there, with a value to be changed.
+    fn written_in(&self, of: &Of, key: &str, spec: &OptionSpec) -> Fix {
+        let value = spec.forms.first().map(|form| form.usage.example()).unwrap_or_default();
+        let entry = format!("{key} {value}");
+        let entry = entry.trim_end();
+        let rest = self.sources.source(of.place.source).and_then(|source| source.text.get(of.place.end..));
+        let rest = rest.unwrap_or_default();
+        let gap = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let source = of.place.source;
+        let fix = Fix::maybe("write it, with a value of yours");
+        match rest[gap..].strip_prefix('{') {
+            None => fix.insert(source, of.place.end, format!(" {{ {entry} }}")),
+            Some(block) => {
+                // On a line of its own, where the entries that are there have theirs.
+                let blank = block.len() - block.trim_start_matches([' ', '\t']).len();
+                let line = block[blank..].strip_prefix('\n').or_else(|| block[blank..].strip_prefix("\r\n"));
+                let text = match line {
+                    Some(line) if !line.trim_start().starts_with('}') => {
+                        let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+                        format!("\n{indent}{entry}")
+                    }
+                    _ if block.trim_start().starts_with('}') => format!(" {entry} "),
+                    _ => format!(" {entry};"),
+                };
+                fix.insert(source, of.place.end + gap + 1, text)
+            }
+        }
     }
 
     /// Constraints between options.

@@ -9,12 +9,12 @@ use unik_catalogue::Kind;
 use unik_catalogue::value::Place;
 
 use super::scan::RawEntry;
-use super::words::{at_boot, bare, expected, form, invisible, odd, shorten, token_length};
+use super::words::{at_boot, bare, expected, form, invisible, odd, quoted, shorten, token_length, visible};
 use super::{
     Condition, Context, Declaration, Entry, Spanned, Statement, StatementKind, Subject, Test, Value,
     ValueKind, atom,
 };
-use crate::diagnostic::{Diagnostic, codes, did_you_mean};
+use crate::diagnostic::{Diagnostic, Fix, codes, did_you_mean};
 
 #[derive(pest_derive::Parser)]
 #[grammar = "syntax/grammar.pest"]
@@ -105,7 +105,7 @@ impl<'a> Parser<'a, '_> {
             self.diagnostics.push(
                 Diagnostic::error(codes::INVISIBLE, place, format!("there is a {what} here"))
                     .label("it isn't seen, and stands for nothing")
-                    .help("write an ordinary space, or nothing"),
+                    .fix(visible(place, &bare[range])),
             );
             return None;
         }
@@ -358,6 +358,8 @@ impl<'a> Parser<'a, '_> {
     fn syntax_error(&self, rule: Rule, head: &str, at: usize, offset: usize, expected: &str) -> Diagnostic {
         let rest = &head[at..];
         let length = token_length(rest);
+        let in_list = head[..at].rfind('[') > head[..at].rfind(']');
+        let expected = if in_list { "`,` or `]`" } else { expected };
         let found = if rest.is_empty() {
             "the end of the line".into()
         } else {
@@ -392,14 +394,31 @@ impl<'a> Parser<'a, '_> {
                 diagnostic = diagnostic.suggest(format!("did you mean `{near}`?"), place, near);
             }
             Rule::only_entry
-                if rest.starts_with('=')
-                    || rest.starts_with(':')
-                    || at == 0 && rest[..length].ends_with(':') =>
+                if key.starts_with(char::is_alphabetic)
+                    && (rest.starts_with(['=', ':']) || at == 0 && rest[..length].ends_with(':')) =>
             {
-                diagnostic = diagnostic.help(format!("a value follows its key after a space: `{key} VALUE`"));
+                diagnostic =
+                    diagnostic.fix(self.without_equals(head, if at == 0 { key.len() } else { at }, offset));
+            }
+            _ if in_list && !rest.is_empty() => {
+                let end = head[..at].trim_end().len();
+                let fix = Fix::maybe("write a comma").insert(self.source, offset.wrapping_add(end), ",");
+                diagnostic = diagnostic.fix(fix);
+            }
+            _ if rest.starts_with([',', ';']) && rest[1..].trim().is_empty() => {
+                diagnostic = diagnostic
+                    .fix(Fix::certain("an entry ends with its line: leave the `,` out").remove(place));
             }
             _ if rest.starts_with(',') => {
                 diagnostic = diagnostic.help("there are spaces between values, and commas in lists only");
+            }
+            Rule::only_declaration
+                if expected == "`=`"
+                    && rest.starts_with(|c: char| c.is_ascii_lowercase())
+                    && !rest.contains('=') =>
+            {
+                let fix = Fix::certain("write the `=`").insert(self.source, place.start, "= ");
+                diagnostic = diagnostic.fix(fix);
             }
             _ if expected.starts_with("a name") && bad_name => {
                 diagnostic = diagnostic
@@ -411,6 +430,22 @@ impl<'a> Parser<'a, '_> {
             Some(form) => diagnostic.help(form),
             None => diagnostic,
         }
+    }
+
+    /// An entry that is written `key = value` or `key: value`, as the grammar has it. With a
+    /// block or wires behind it, it was perhaps meant as a declaration.
+    fn without_equals(&self, head: &str, at: usize, offset: usize) -> Fix {
+        let key = head.split([' ', '\t', '=', ':']).next().unwrap_or_default();
+        let message = format!("a value follows its key after a space: `{key} VALUE`");
+        let fix = match head.contains(" on ") {
+            true => Fix::maybe(message),
+            false => Fix::certain(message),
+        };
+        let before = head[..at].trim_end().len();
+        let rest = &head[before..];
+        let gap = rest.len() - rest.trim_start_matches([' ', '\t', '=', ':']).len();
+        let start = offset.wrapping_add(before);
+        fix.replace(self.place(start..start.wrapping_add(gap)), if gap < rest.len() { " " } else { "" })
     }
 
     fn value(&mut self, pair: Pair<'_, Rule>, offset: usize) -> Value {
@@ -479,10 +514,15 @@ impl<'a> Parser<'a, '_> {
         };
         let kind = kind.unwrap_or_else(|why| {
             let written = shorten(text);
-            self.diagnostics.push(
-                Diagnostic::error(codes::MALFORMED, place_inner, format!("`{written}` is no value"))
+            self.diagnostics.push(match quoted(text) {
+                Some(quoted) => {
+                    Diagnostic::error(codes::MALFORMED, place_inner, format!("`{written}` is no value"))
+                        .label(why)
+                        .fix(Fix::certain("write").replace(place_inner, quoted))
+                }
+                None => Diagnostic::error(codes::MALFORMED, place_inner, format!("`{written}` is no value"))
                     .label(why),
-            );
+            });
             ValueKind::Malformed
         });
         Value { place, kind }

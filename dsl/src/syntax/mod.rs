@@ -11,6 +11,7 @@ pub(crate) mod scan;
 mod words;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use unik_catalogue::Kind;
 use unik_catalogue::value::Place;
@@ -20,6 +21,21 @@ use crate::source::SourceMap;
 
 /// How deep blocks, lists and comments may nest.
 pub const MAX_DEPTH: usize = 64;
+
+/// Where the entries of a text are, each with its doc comments and its block, in the order of
+/// their beginnings. Those whose end is missing aren't there.
+pub(crate) fn extents(text: &str) -> Vec<Range<usize>> {
+    fn collect(entries: &[scan::RawEntry], found: &mut Vec<Range<usize>>) {
+        for entry in entries {
+            let start = entry.docs.first().map_or(entry.head.start, |docs| docs.start);
+            found.extend(entry.end.map(|end| start..end));
+            collect(entry.body.as_deref().unwrap_or_default(), found);
+        }
+    }
+    let mut found = Vec::new();
+    collect(&scan::scan(text, 0, &mut Vec::new()).entries, &mut found);
+    found
+}
 
 /// Something with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]

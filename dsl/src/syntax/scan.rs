@@ -8,7 +8,7 @@ use std::ops::Range;
 use unik_catalogue::value::Place;
 
 use super::MAX_DEPTH;
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::{Diagnostic, Fix, codes};
 
 /// Entries and blocks of a text.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub struct RawEntry {
     pub head: Range<usize>,
     /// The entries in its block, if it has one.
     pub body: Option<Vec<RawEntry>>,
+    /// Where it ends, with its block; `None` where that had no end.
+    pub end: Option<usize>,
     /// Something in the head was reported already: don't parse it.
     pub broken: bool,
 }
@@ -84,7 +86,7 @@ pub fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> V
     // A byte order mark belongs to no entry.
     let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
     // Comments as other languages have them; the first is told of.
-    let mut foreign: Option<(Range<usize>, usize)> = None;
+    let mut foreign: Vec<Range<usize>> = Vec::new();
     let mut marked = Vec::new();
     let mut error = |start: usize, end: usize, message: &str, label: &str| {
         let place = Place { source, start, end };
@@ -140,8 +142,7 @@ pub fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> V
                 }
             }
             _ if let Some(mark) = foreign_comment(&text[start..], before) => {
-                let (_, count) = foreign.get_or_insert((start..start + mark, 0));
-                *count += 1;
+                foreign.push(start..start + mark);
                 at = text[at..].find('\n').map_or(text.len(), |length| at + length);
                 continue;
             }
@@ -163,11 +164,13 @@ pub fn tokens(text: &str, source: usize, diagnostics: &mut Vec<Diagnostic>) -> V
         }
     }
     diagnostics.append(&mut marked);
-    if let Some((mark, count)) = foreign {
+    if let Some(mark) = foreign.first() {
         let found = &text[mark.clone()];
-        let place = Place { source, start: mark.start, end: mark.end };
+        let place = |mark: &Range<usize>| Place { source, start: mark.start, end: mark.end };
         let message = format!("`{found}` doesn't begin a comment; `//` does");
-        let diagnostic = Diagnostic::error(codes::SYNTAX, place, message).suggest("write", place, "//");
+        let fix = foreign.iter().fold(Fix::certain("write"), |fix, mark| fix.replace(place(mark), "//"));
+        let diagnostic = Diagnostic::error(codes::SYNTAX, place(mark), message).fix(fix);
+        let count = foreign.len();
         diagnostics.push(match count {
             1 => diagnostic,
             2 => diagnostic.help("and so on one more line"),
@@ -388,13 +391,15 @@ impl<'a> Builder<'a> {
                     if stray {
                         self.damaged = true;
                         let place = self.place(token.start, token.end);
-                        diagnostics.push(Diagnostic::error(
-                            codes::STRAY_BRACE,
-                            place,
-                            "this `}` closes nothing",
-                        ));
+                        diagnostics.push(
+                            Diagnostic::error(codes::STRAY_BRACE, place, "this `}` closes nothing").suggest(
+                                "leave it out",
+                                place,
+                                "",
+                            ),
+                        );
                     } else {
-                        self.pop();
+                        self.pop(Some(token.end));
                         self.after_block = true;
                     }
                 }
@@ -413,9 +418,11 @@ impl<'a> Builder<'a> {
                         docs: std::mem::take(docs),
                         head: token.start..token.end,
                         body: None,
+                        end: None,
                         broken: false,
                     });
                     head.head.end = token.end;
+                    head.end = Some(token.end);
                     head.broken |= follows || token.kind == Kind::Broken;
                 }
             }
@@ -425,10 +432,15 @@ impl<'a> Builder<'a> {
             let place = self.place(frame.brace, frame.brace + 1);
             diagnostics.push(
                 Diagnostic::error(codes::UNCLOSED, place, "this block is not closed")
-                    .label("no `}` for this `{`"),
+                    .label("no `}` for this `{`")
+                    .fix(Fix::maybe("close it at the end").insert(
+                        self.source,
+                        self.text.len(),
+                        if self.text.ends_with('\n') { "}\n" } else { "\n}\n" },
+                    )),
             );
             self.damaged = true;
-            self.pop();
+            self.pop(None);
         }
         Layout { entries: self.entries, damaged: self.damaged }
     }
@@ -442,7 +454,16 @@ impl<'a> Builder<'a> {
         diagnostics.push(match found {
             "on" => diagnostic.help("`on` stands before the block: `KIND NAME = COMPONENT on WIRES { … }`"),
             "else" => diagnostic.help("there is no `else`: `when target != process { … }` is the other case"),
-            _ => diagnostic,
+            _ => {
+                let before = self.text[..token.start].trim_end_matches([' ', '\t']);
+                let line = before.rfind('\n').map_or(0, |at| at + 1);
+                let indent = before[line..].len() - before[line..].trim_start().len();
+                let fix = Fix::certain("begin a new line").replace(
+                    self.place(before.len(), token.start),
+                    format!("\n{}", &before[line..line + indent]),
+                );
+                diagnostic.fix(fix)
+            }
         });
     }
 
@@ -459,10 +480,13 @@ impl<'a> Builder<'a> {
             it.body.is_none() && text[it.head.end..token.start].bytes().all(|byte| byte.is_ascii_whitespace())
         }) {
             self.head = self.entries.pop();
+            let end = self.head.as_ref().map_or(token.start, |head| head.head.end);
             let place = self.place(token.start, token.end);
             diagnostics.push(
-                Diagnostic::error(codes::SYNTAX, place, "this `{` stands on a line of its own")
-                    .help("a new line ends an entry: put the `{` behind what it belongs to"),
+                Diagnostic::error(codes::SYNTAX, place, "this `{` stands on a line of its own").fix(
+                    Fix::certain("a new line ends an entry: put the `{` behind what it belongs to")
+                        .replace(self.place(end, token.start), " "),
+                ),
             );
         }
         let docs = &mut self.docs;
@@ -470,6 +494,7 @@ impl<'a> Builder<'a> {
             docs: std::mem::take(docs),
             head: token.start..token.start,
             body: None,
+            end: None,
             broken: false,
         });
         if self.frames.len() == MAX_DEPTH {
@@ -483,10 +508,11 @@ impl<'a> Builder<'a> {
     }
 
     /// Closes the innermost block.
-    fn pop(&mut self) {
+    fn pop(&mut self, end: Option<usize>) {
         if let Some(mut frame) = self.frames.pop() {
             let inner = std::mem::replace(&mut self.entries, frame.outer);
             frame.entry.body = Some(inner);
+            frame.entry.end = end;
             self.entries.push(frame.entry);
             self.docs.clear();
         }
@@ -504,10 +530,15 @@ impl<'a> Builder<'a> {
             diagnostics.push(
                 Diagnostic::error(codes::UNCLOSED, brace, "this block is not closed")
                     .label("no `}` for this `{`")
-                    .and(here, "by the indentation, it should end before this"),
+                    .and(here, "by the indentation, it should end before this")
+                    .fix(Fix::maybe("close it there").insert(
+                        self.source,
+                        token.start - indent,
+                        format!("{}}}\n", " ".repeat(frame.indent)),
+                    )),
             );
             self.damaged = true;
-            self.pop();
+            self.pop(None);
         }
     }
 

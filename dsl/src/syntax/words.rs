@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use unik_catalogue::value::Place;
+
 use super::entry::Rule;
+use crate::diagnostic::Fix;
 
 /// Why a run of characters is no value, where it is not a number or an address.
 pub fn odd(text: &str) -> String {
@@ -19,6 +22,23 @@ pub fn odd(text: &str) -> String {
         return format!("text stands in quotes: `\"{text}\"`");
     }
     "a value is a word, a number, an address, text in quotes or a list".into()
+}
+
+/// The same in quotes, where only these are missing.
+pub fn quoted(text: &str) -> Option<String> {
+    let plain = |text: &str| !text.contains(['"', '\\', '\'']);
+    let path = ["./", "../", "/", "~/"].iter().any(|start| text.starts_with(start));
+    if let Some(inner) = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
+        return plain(inner).then(|| format!("\"{inner}\""));
+    }
+    ((path || text.contains("://")) && plain(text)).then(|| format!("\"{text}\""))
+}
+
+/// Writes what is seen in place of what isn't: a space for a space, and nothing for nothing.
+pub fn visible(place: Place, found: &str) -> Fix {
+    let is_space = found.chars().all(char::is_whitespace);
+    let what = if is_space { "write an ordinary space" } else { "leave it out" };
+    Fix::certain(what).replace(place, if is_space { " " } else { "" })
 }
 
 /// How a statement of this rule is written.
