@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -16,24 +17,64 @@ fn hold(page: &str, text: &str) {
     assert!(held.is_ok(), "{page} is out of step: run `UNIK_BLESS=1 cargo test -p unik-dsl --test book`");
 }
 
+/// What the first digits of a code say.
+const GROUPS: &[(&str, &str)] = &[
+    ("U00", "reading files"),
+    ("U01", "how a file is written"),
+    ("U02", "names, parameters, includes, crates"),
+    ("U03", "options and their values"),
+    ("U04", "what has to hold between values"),
+    ("U05", "instances, and what they need of each other"),
+    ("U06", "what a component itself found"),
+    ("U07", "what an image may be"),
+];
+
+/// The list of codes, a page for each, and their lines in the book's summary.
 #[test]
 fn diagnostics() {
-    let mut page = String::from(
-        "# Diagnostics\n\nEvery error and warning has a code that stays what it is. `unikgen explain CODE` \
-         prints what stands here.\n\n| codes | about |\n|---|---|\n| `U00..` | reading files |\n| `U01..` | how a file is written |\n\
-         | `U02..` | names, parameters, includes, crates |\n| `U03..` | options and their values |\n\
-         | `U04..` | what has to hold between values |\n| `U05..` | instances, and what they need of each other |\n\
-         | `U06..` | what a component itself found |\n",
+    let mut list = String::from(
+        "# Diagnostics\n\nEvery error and warning has a code that stays what it is, and a page that \
+         `unikgen explain CODE` prints, too. A warning becomes an error by `--deny CODE`, all of them by \
+         `--deny warnings`, and isn't told by `--allow CODE`.\n",
     );
-    for entry in codes::ALL {
-        write!(page, "\n## {}: {}\n\n{}\n", entry.code, entry.title, entry.text).unwrap();
-        for (title, example) in [("Wrong", entry.wrong), ("Right", entry.right)] {
-            if !example.is_empty() {
-                write!(page, "\n{title}:\n\n```text\n{example}\n```\n").unwrap();
+    let mut lines = String::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../book/src/reference/diagnostics");
+    let mut pages: BTreeSet<String> = std::fs::read_dir(&folder)
+        .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .unwrap_or_default();
+    for (group, about) in GROUPS {
+        write!(list, "\n## {group}..: {about}\n\n| code | | |\n|---|---|---|\n").unwrap();
+        for entry in codes::ALL.iter().filter(|entry| entry.code.as_str().starts_with(group)) {
+            let (code, level) = (entry.code, if entry.is_warning() { "warning" } else { "" });
+            writeln!(list, "| [{code}](diagnostics/{code}.md) | {} | {level} |", entry.title).unwrap();
+            writeln!(lines, "    - [{code}: {}](reference/diagnostics/{code}.md)", entry.title).unwrap();
+            let mut page = format!("# {code}: {}\n\n{}\n", entry.title, entry.text);
+            if entry.is_warning() {
+                write!(page, "\nA warning: `--deny {code}` makes an error of it, `--allow {code}` leaves it out.\n")
+                    .unwrap();
             }
+            for (title, example) in entry.examples() {
+                write!(page, "\n## {title}\n\n```text\n{}\n```\n", example.trim_end()).unwrap();
+            }
+            hold(&format!("diagnostics/{code}.md"), &page);
+            pages.remove(&format!("{code}.md"));
         }
     }
-    hold("diagnostics.md", &page);
+    hold("diagnostics.md", &list);
+    assert!(pages.is_empty(), "pages of no code: {pages:?}");
+    assert_eq!(lines.lines().count(), codes::ALL.len(), "a code is in none of the groups");
+
+    let summary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../book/src/SUMMARY.md");
+    let text = std::fs::read_to_string(&summary).expect("the summary");
+    let rest: String = text
+        .lines()
+        .filter(|line| !line.contains("(reference/diagnostics/"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let line = "- [Diagnostics](reference/diagnostics.md)\n";
+    assert!(rest.contains(line), "{rest}");
+    let held = common::expect(&summary, &rest.replace(line, &format!("{line}{lines}")));
+    assert!(held.is_ok(), "the summary is out of step: run `UNIK_BLESS=1 cargo test -p unik-dsl --test book`");
 }
 
 #[test]
