@@ -116,7 +116,7 @@ fn prepare_one(
 
 fn without_half(plan: &Plan, node: &Node) -> Diagnostic {
     let message = format!("the host half of `{}` can't be asked here", node.component.name);
-    Diagnostic::error(codes::NOT_SUPPORTED, place_of(plan, node), message)
+    Diagnostic::error(codes::NO_HALF, place_of(plan, node), message)
         .help("it is built in unik's cache: set UNIK_CACHE (or HOME) to a folder that can be written")
 }
 

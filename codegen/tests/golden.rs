@@ -14,6 +14,9 @@ use unik_codegen::expand;
 use unik_codegen::layout::{Layout, Seed};
 use unik_codegen::manifest::{self, Places};
 use unik_codegen::record::Record;
+use unik_codegen::{HostHalves, prepare};
+use unik_dsl::diagnostic::{self, codes};
+use unik_dsl::{Request, analyse};
 
 #[test]
 fn generated_crates() {
@@ -45,6 +48,18 @@ fn generated_crates() {
 }
 
 /// What the guests of the tests, which cargo alone builds, are linked with.
+#[test]
+fn a_component_that_cannot_be_asked() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files/in.unik");
+    let mut analysis = analyse(&Request::new(&file, None), &common::catalogue());
+    let plan = analysis.plan.expect("a plan");
+    let (_, found) = prepare(&plan, &HostHalves::default(), &mut analysis.sources);
+    let codes: Vec<_> = found.iter().map(|diagnostic| diagnostic.code).collect();
+    assert!(!codes.is_empty() && codes.iter().all(|code| *code == codes::NO_HALF), "{found:?}");
+    let said = diagnostic::render_all(&found, &analysis.sources, false);
+    assert!(said.contains("can't be asked here") && said.contains("set UNIK_CACHE"), "{said}");
+}
+
 #[test]
 fn the_linker_script() {
     let record = Record {

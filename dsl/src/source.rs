@@ -21,6 +21,8 @@ pub struct Source {
     pub text: String,
     /// Whether it is a file, which can be changed: a value of `--set` is none.
     pub is_file: bool,
+    /// What is written there, where some of it was made illegible.
+    written: Option<String>,
     /// The byte at which each line starts.
     lines: Vec<usize>,
 }
@@ -39,7 +41,7 @@ impl SourceMap {
     fn push(&mut self, path: impl Into<PathBuf>, text: impl Into<String>, is_file: bool) -> usize {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        self.sources.push(Source { path: path.into(), text, is_file, lines });
+        self.sources.push(Source { path: path.into(), text, is_file, written: None, lines });
         self.sources.len() - 1
     }
 
@@ -76,6 +78,7 @@ impl SourceMap {
         let Some(source) = self.sources.get_mut(place.source) else { return };
         let range = source.clamp(place);
         let star = |byte: u8| if byte == b'\n' { '\n' } else { '*' };
+        source.written.get_or_insert_with(|| source.text.clone());
         let stars: String = source.text[range.clone()].bytes().map(star).collect();
         source.text.replace_range(range, &stars);
     }
@@ -110,6 +113,11 @@ impl SourceMap {
 }
 
 impl Source {
+    /// The text as it is written, with what nobody may be shown: for a text that takes its place.
+    pub(crate) fn written(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.text)
+    }
+
     /// The index of the line that holds byte `at`.
     #[must_use]
     pub fn line(&self, at: usize) -> usize {

@@ -50,8 +50,11 @@ fn diagnostics() {
             writeln!(lines, "    - [{code}: {}](reference/diagnostics/{code}.md)", entry.title).unwrap();
             let mut page = format!("# {code}: {}\n\n{}\n", entry.title, entry.text);
             if entry.is_warning() {
-                write!(page, "\nA warning: `--deny {code}` makes an error of it, `--allow {code}` leaves it out.\n")
-                    .unwrap();
+                write!(
+                    page,
+                    "\nA warning: `--deny {code}` makes an error of it, `--allow {code}` leaves it out.\n"
+                )
+                .unwrap();
             }
             for (title, example) in entry.examples() {
                 write!(page, "\n## {title}\n\n```text\n{}\n```\n", example.trim_end()).unwrap();
@@ -74,7 +77,10 @@ fn diagnostics() {
     let line = "- [Diagnostics](reference/diagnostics.md)\n";
     assert!(rest.contains(line), "{rest}");
     let held = common::expect(&summary, &rest.replace(line, &format!("{line}{lines}")));
-    assert!(held.is_ok(), "the summary is out of step: run `UNIK_BLESS=1 cargo test -p unik-dsl --test book`");
+    assert!(
+        held.is_ok(),
+        "the summary is out of step: run `UNIK_BLESS=1 cargo test -p unik-dsl --test book`"
+    );
 }
 
 #[test]

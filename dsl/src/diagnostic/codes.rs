@@ -101,12 +101,6 @@ appliance a {
         wrong: "unik 2",
         right: "unik 1";
 
-    NOT_SUPPORTED = "U0109", "something that the language has room for, but that isn't built yet",
-        "The language keeps words for things that will come. Until they have a meaning, a file that uses \
-         them is refused, never half obeyed.",
-        wrong: "",
-        right: "";
-
     LONG_NAME = "U0110", "a name of more than 64 characters",
         "Names of appliances and instances become names of files, crates and variables.",
         wrong: r#"appliance a {
@@ -789,6 +783,13 @@ appliance a {
          file by `unik::appliance!`, as seen from that crate's root. Only the compiler can follow it, so \
          `unikgen build` finds this and `unikgen check` can't. An appliance without such a crate has no \
          handlers at all: that `unikgen check` tells.",
+        wrong: "",
+        right: "";
+
+    NO_HALF = "U0603", "a component that can't be asked",
+        "The part of a component that judges its options runs on this machine, and is built there first, in \
+         unik's cache. Where there is none, as without a home folder, nothing that the component would find is \
+         known.",
         wrong: "",
         right: "";
 

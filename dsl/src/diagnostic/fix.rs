@@ -108,13 +108,13 @@ pub fn apply<'a>(sources: &SourceMap, fixes: impl IntoIterator<Item = &'a Fix>) 
     for (&(number, start), edit) in &taken {
         let Some(source) = sources.source(number) else { continue };
         let (text, done) = texts.entry(number).or_default();
-        text.push_str(&source.text[*done..start]);
+        text.push_str(&source.written()[*done..start]);
         text.push_str(&edit.replacement);
         *done = edit.place.end;
     }
     for (number, (mut text, done)) in texts {
         let Some(source) = sources.source(number) else { continue };
-        text.push_str(&source.text[done..]);
+        text.push_str(&source.written()[done..]);
         applied.texts.insert(number, text);
     }
     applied
@@ -178,6 +178,16 @@ mod tests {
         let applied = apply(&sources, &fixes);
         assert_eq!(applied.texts, BTreeMap::from([(0, "zero one  3".into()), (1, "<µ".into())]));
         assert_eq!((applied.made.len(), applied.refused.len()), (3, 0));
+    }
+
+    #[test]
+    fn what_nobody_is_shown_stays_as_it_is_written() {
+        let mut sources = sources();
+        sources.mask(at(0, 4, 7));
+        assert_eq!(sources.text(at(0, 0, 13)), "one *** three");
+        let fix = Fix::certain("a").replace(at(0, 8, 13), "3");
+        let applied = apply(&sources, [&fix]);
+        assert_eq!(applied.texts[&0], "one two 3");
     }
 
     #[test]

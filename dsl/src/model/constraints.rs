@@ -224,14 +224,14 @@ impl Checker<'_> {
     fn network(&mut self, value: &Typed, place: Place) {
         let Some((address, prefix)) = cidr(value) else { return };
         let Some(network) = masked(address, prefix).filter(|network| *network != address) else { return };
-        self.error(
-            Diagnostic::error(
-                codes::NO_NETWORK,
-                place,
-                format!("{address}/{prefix} is no network's address"),
-            )
-            .suggest("the network that it is in", place, format!("{network}/{prefix}")),
-        );
+        let message = format!("{address}/{prefix} is no network's address");
+        let diagnostic = Diagnostic::error(codes::NO_NETWORK, place, message);
+        self.error(self.instead(
+            diagnostic,
+            "the network that it is in",
+            place,
+            format!("{network}/{prefix}"),
+        ));
     }
 
     fn within(&mut self, what: &str, address: &Typed, place: Place, network: &Typed, network_place: Place) {
@@ -260,6 +260,14 @@ impl Checker<'_> {
         }
     }
 
+    /// Proposes another value, where one is written: a `$name` may be meant for others, too.
+    fn instead(&self, diagnostic: Diagnostic, what: &str, place: Place, value: String) -> Diagnostic {
+        match self.sources.text(place).starts_with('$') {
+            true => diagnostic.help(format!("{what}: {value}")),
+            false => diagnostic.suggest(what, place, value),
+        }
+    }
+
     fn host(&mut self, value: &Typed, place: Place) {
         let Typed::Cidr4(address, prefix) = value else { return };
         let Some((role, network)) = no_host(*address, *prefix) else { return };
@@ -268,7 +276,8 @@ impl Checker<'_> {
         let example = Ipv4Addr::from_bits(network.to_bits() + 2);
         // Where the whole network has no hosts, there is no example in it.
         if not_unicast(&Typed::Ipv4(example)).is_none() {
-            diagnostic = diagnostic.suggest(
+            diagnostic = self.instead(
+                diagnostic,
                 "a host of this network, for example",
                 place,
                 format!("{example}/{prefix}"),
