@@ -301,7 +301,7 @@ fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 /// When it is no image.
-pub fn needs_of_image(path: &Path, args: &cli::Run) -> anyhow::Result<(Needs, Given)> {
+pub fn needs_of_image(path: &Path, args: &cli::BootValues) -> anyhow::Result<(Needs, Given)> {
     let (file, mut manifest) = manifest_of_image(path)?;
     let given = Given::of(args, &manifest.boot)?;
     given.apply(&mut manifest);

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 use unik_codegen::layout::{NoSeed, Seed};
 
-use super::input::parse_setting;
-use super::{Appliance, Cargo, Format, Parameters};
+use super::{Appliance, BootValues, Cargo, Format, Parameters};
 use crate::publish::Publish;
 
 /// `unikgen build`
@@ -62,12 +61,9 @@ pub struct Run {
     /// How the file is to be read.
     #[command(flatten)]
     pub parameters: Parameters,
-    /// Give a parameter `at boot` its value; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]
-    pub boot: Vec<(String, String)>,
-    /// Give a parameter `at boot` the text of a file, without the end of its line: for secrets
-    #[arg(long, value_name = "NAME=FILE", value_parser = parse_setting)]
-    pub boot_file: Vec<(String, String)>,
+    /// What it is given when it starts.
+    #[command(flatten)]
+    pub boot: BootValues,
     /// Publish a port of the appliance on this machine; may be repeated, and replaces the defaults
     #[arg(long, short, value_name = "[ADDR:]HOST:GUEST[/udp]", help_heading = "Network")]
     pub publish: Vec<Publish>,

@@ -48,6 +48,17 @@ pub struct Parameters {
     pub locked: bool,
 }
 
+/// What an appliance is given when it starts.
+#[derive(Clone, Debug, Default, Args)]
+pub struct BootValues {
+    /// Give a parameter `at boot` its value; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub boot: Vec<(String, String)>,
+    /// Give a parameter `at boot` the text of a file, without the end of its line: for secrets
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse_setting)]
+    pub boot_file: Vec<(String, String)>,
+}
+
 /// Where an appliance runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TargetChoice {
@@ -70,7 +81,7 @@ pub struct Cargo {
     pub locked: bool,
 }
 
-pub(super) fn parse_setting(text: &str) -> Result<(String, String), String> {
+fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), value.into())),
         _ => Err("expected NAME=VALUE, such as host=ns2".into()),

@@ -18,7 +18,7 @@ use crate::exit;
 
 pub use fmt::Fmt;
 pub use image::{Accel, Build, Machine, MonitorChoice, ReportFormat, Run, SeedChoice};
-pub use input::{Appliance, Cargo, Parameters, TargetChoice};
+pub use input::{Appliance, BootValues, Cargo, Parameters, TargetChoice};
 pub use project::{Clean, Eject, Init, New, Sync, Template};
 pub use proof::{Audit, AuditFormat, Cost, CostBy, CostFormat, Diff, Verify};
 pub use question::{

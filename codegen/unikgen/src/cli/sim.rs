@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{Appliance, Cargo};
+use super::{Appliance, BootValues, Cargo};
 
 /// `unikgen sim`
 #[derive(Debug, Args)]
@@ -12,6 +12,9 @@ pub struct Sim {
     /// Which appliance.
     #[command(flatten)]
     pub appliance: Appliance,
+    /// What it is given when it starts.
+    #[command(flatten)]
+    pub boot: BootValues,
     /// What the run follows from: dice of the network, entropy of the appliance, what clients do
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use unik_catalogue::schema::Transport;
+use unik_codegen::note::BootParameter;
 use unik_dsl::Plan;
 
 use super::output;
@@ -41,8 +42,13 @@ pub fn run(args: &Sim, ui: &Ui) -> Outcome {
     let target = Some(TargetChoice::Sim);
     let parameters = Parameters { offline, locked, target, ..args.appliance.parameters.clone() };
     let checked = appliance::check(file, &parameters, ui)?;
+    let known: Vec<BootParameter> = checked.plan.boot.iter().map(BootParameter::of).collect();
+    let given = Given::of(&args.boot, &known)?;
+    if let Some(tried) = Given::tried(&args.boot, &known, &parameters) {
+        appliance::check(file, &tried, ui)?;
+    }
     let program = backend::build(&subject, &checked, &parameters, &args.cargo, None, ui)?.image;
-    let mut common = network_arguments(&checked.plan, &checked.sources);
+    let mut common = network_arguments(&checked.plan, &checked.sources, &given);
     common.extend([
         format!("clients={}", args.clients),
         format!("rounds={}", args.rounds),
@@ -59,6 +65,7 @@ pub fn run(args: &Sim, ui: &Ui) -> Outcome {
         let mut command = Command::new(&program);
         command.args(&common).arg(format!("seed={seed}"));
         ui.detail(&format!("{command:?}"));
+        command.env("UNIK_BOOT", &given.line);
         let run = run_one(&command, Duration::from_secs(args.timeout))?;
         if let Some(signal) = stop::requested() {
             return Ok(stop::code(signal));
@@ -104,6 +111,12 @@ fn repeat(args: &Sim, file: &Path, seed: u64) -> String {
     for (name, value) in &args.appliance.parameters.set_env {
         add("--set-env", &format!("{name}={value}"));
     }
+    for (name, value) in &args.boot.boot {
+        add("--boot", &format!("{name}={value}"));
+    }
+    for (name, value) in &args.boot.boot_file {
+        add("--boot-file", &format!("{name}={value}"));
+    }
     if !args.faults.is_empty() {
         add("--faults", &args.faults);
     }
@@ -133,8 +146,8 @@ fn quoted(word: &str) -> String {
 }
 
 /// What is plugged into which link, and what services listen on.
-fn network_arguments(plan: &Plan, sources: &unik_dsl::SourceMap) -> Vec<String> {
-    let networks = needs::of_plan(plan, sources, &Given::default()).networks.into_iter().map(|network| {
+fn network_arguments(plan: &Plan, sources: &unik_dsl::SourceMap, given: &Given) -> Vec<String> {
+    let networks = needs::of_plan(plan, sources, given).networks.into_iter().map(|network| {
         let (cidr, gateway) = match network.address {
             Some((address, prefix, gateway)) => (
                 format!("{address}/{prefix}"),

@@ -7,7 +7,7 @@ use unik_codegen::note::{BootParameter, DeviceManifest};
 use unik_dsl::diagnostic::did_you_mean;
 
 use crate::appliance;
-use crate::cli::Run;
+use crate::cli::{BootValues, Parameters};
 use crate::exit;
 
 /// What an appliance is given when it starts.
@@ -26,7 +26,7 @@ impl Given {
     /// # Errors
     /// A usage error for a name that there isn't, a value of another type or out of its range, one that is
     /// given twice, and one that must be given and isn't.
-    pub fn of(args: &Run, known: &[BootParameter]) -> anyhow::Result<Given> {
+    pub fn of(args: &BootValues, known: &[BootParameter]) -> anyhow::Result<Given> {
         let mut given = Given::default();
         let mut words = Vec::new();
         for (name, value) in &args.boot {
@@ -70,6 +70,18 @@ impl Given {
             return Err(exit::usage("--boot: that is more than a boot line holds, 3,500 bytes"));
         }
         Ok(given)
+    }
+
+    /// The parameters with which a file is to be checked, so that what is given holds what the whole file
+    /// asks of the defaults; `None` where nothing is given.
+    pub fn tried(args: &BootValues, known: &[BootParameter], parameters: &Parameters) -> Option<Parameters> {
+        let given = |name: &String| args.boot.iter().any(|(other, _)| other == name);
+        // `--set` takes the same text, but for lists, which have brackets there.
+        let is_plain = |name: &String| known.iter().any(|it| it.name == *name && !it.ty.starts_with("list "));
+        let mut tried = parameters.clone();
+        tried.set.retain(|(name, _)| !given(name));
+        tried.set.extend(args.boot.iter().filter(|(name, _)| is_plain(name)).cloned());
+        (!args.boot.is_empty()).then_some(tried)
     }
 
     /// Puts what is given in place of the defaults: a monitor's network must fit the addresses.
@@ -159,7 +171,7 @@ mod tests {
         ];
         let cli = Cli::try_parse_from(["unikgen", "run"].iter().chain(words)).unwrap();
         let Command::Run(run) = cli.command else { panic!() };
-        Given::of(&run, &known).map_err(|error| error.to_string())
+        Given::of(&run.boot, &known).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub fn on_leash(command: &Command) -> Command {
         Command::new(command.get_program())
     };
     leashed.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => leashed.env(name, value),
+            None => leashed.env_remove(name),
+        };
+    }
     leashed
 }
 
@@ -137,11 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn program_and_arguments_stay() {
+    fn program_arguments_and_environment_stay() {
         let mut command = Command::new("qemu");
-        command.args(["-m", "4"]);
+        command.args(["-m", "4"]).env("UNIK_BOOT", "unik.a=1").env_remove("HOME");
         let leashed = on_leash(&command);
         let words: Vec<&OsStr> = leashed.get_args().collect();
         assert_eq!((words[0], &words[2..]), (OsStr::new(WORD), &["qemu", "-m", "4"].map(OsStr::new)[..]));
+        let changes: Vec<_> = leashed.get_envs().collect();
+        let given = (OsStr::new("UNIK_BOOT"), Some(OsStr::new("unik.a=1")));
+        assert_eq!(changes, [(OsStr::new("HOME"), None), given]);
     }
 }

@@ -80,7 +80,7 @@ fn prepare_image(
             image.display()
         )));
     }
-    let (needs, given) = backend::needs_of_image(image, args)?;
+    let (needs, given) = backend::needs_of_image(image, &args.boot)?;
     refuse_too_much(&needs, args)?;
     let choice = choose(wish(args, true), cache().as_deref())?;
     announce(&choice, ui);
@@ -122,13 +122,8 @@ fn prepare_file(
     }
     made_of.extend(checked.made_of());
     let known: Vec<BootParameter> = checked.plan.boot.iter().map(BootParameter::of).collect();
-    let given = Given::of(args, &known)?;
-    if !args.boot.is_empty() {
-        // In place of the defaults, they must hold what the whole file asks of them.
-        let names: Vec<&String> = args.boot.iter().map(|(name, _)| name).collect();
-        let mut tried = parameters.clone();
-        tried.set.retain(|(name, _)| !names.contains(&name));
-        tried.set.extend(args.boot.iter().filter(|(name, _)| is_plain(&known, name)).cloned());
+    let given = Given::of(&args.boot, &known)?;
+    if let Some(tried) = Given::tried(&args.boot, &known, &parameters) {
         appliance::check(file, &tried, ui)?;
     }
     let needs = needs::of_plan(&checked.plan, &checked.sources, &given);
@@ -141,11 +136,6 @@ fn prepare_file(
     appliance::within_budget(&checked, &made, &parameters, ui)?;
     let image = made.image;
     Ok(Prepared { choice, needs, given, image, published, taps })
-}
-
-/// Whether `--set` takes the same text for it: it has brackets for lists.
-fn is_plain(known: &[BootParameter], name: &str) -> bool {
-    known.iter().any(|parameter| parameter.name == name && !parameter.ty.starts_with("list "))
 }
 
 fn wish(args: &Run, machine_only: bool) -> Wish {
