@@ -48,6 +48,7 @@ pub fn read(plan: &Plan) -> Result<TokenStream, String> {
     for (_, node) in plan.instances() {
         checks.options(&node.component.options, &node.options)?;
     }
+    checks.apart()?;
     checks.text.parse().map_err(|error| format!("values at boot: {error}"))
 }
 
@@ -125,6 +126,33 @@ impl Checks<'_> {
         Ok(())
     }
 
+    /// Networks that must have no address in common, of all instances.
+    fn apart(&mut self) -> Result<(), String> {
+        let mut found: Vec<&Value> = Vec::new();
+        let plan = self.plan;
+        for (_, node) in plan.instances() {
+            for (key, entries) in &node.options {
+                let Some(spec) = node.component.options.get(key) else { continue };
+                for entry in entries {
+                    let constraints = spec.forms.get(entry.form).map_or(&[][..], |form| &form.constraints);
+                    found.extend(constraints.iter().flat_map(|constraint| match constraint {
+                        Constraint::Apart(name) => entry.values.get(name).map_or(&[][..], Bound::all),
+                        _ => &[],
+                    }));
+                }
+            }
+        }
+        for (at, second) in found.iter().enumerate() {
+            for first in &found[..at] {
+                if let (Some((one, length)), Some((other, prefix))) = (network(first)?, network(second)?) {
+                    let good = format!("::unik::boot::are_apart({one}, {length}, {other}, {prefix})");
+                    self.check(&[second, first], &good, "has addresses that another network has, too")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Those that look at more than addresses and names are about what is written, and are checked at
     /// build; or the component's table was refused for them.
     fn constraint(
@@ -178,7 +206,7 @@ impl Checks<'_> {
                 }
                 Ok(())
             }
-            Constraint::Within { value, of, option } => {
+            Constraint::Within { value, of, option, or_link_local } => {
                 let others = match option {
                     None => std::slice::from_ref(entry),
                     Some(other) => options.get(other).map_or(&[][..], Vec::as_slice),
@@ -188,6 +216,9 @@ impl Checks<'_> {
                 for inside in values(value) {
                     let Some(what) = address(inside)? else { continue };
                     let mut good = Vec::new();
+                    if *or_link_local {
+                        good.push(format!("::unik::boot::is_link_local({what})"));
+                    }
                     for other in &networks {
                         if let Some((base, prefix)) = network(other)? {
                             good.push(format!("::unik::boot::is_within({what}, {base}, {prefix})"));
@@ -200,7 +231,7 @@ impl Checks<'_> {
                         let Some(late) = networks.iter().find(|other| other.is_at_boot()) else { continue };
                         (*late, format!("is of a network that the {value} is no host of"))
                     };
-                    if !good.is_empty() {
+                    if good.len() > usize::from(*or_link_local) {
                         self.check(&[involved], &good.join(" || "), &why)?;
                     }
                 }

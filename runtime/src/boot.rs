@@ -443,6 +443,25 @@ pub fn is_within(address: IpAddr, base: IpAddr, prefix: u8) -> bool {
         && is_host(address, prefix)
 }
 
+/// Whether `address` is one that is good on its link only (RFC 3927, RFC 4291 2.5.6).
+#[must_use]
+pub fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// Whether two networks have no address in common. Link-local ones are on every link.
+#[must_use]
+pub fn are_apart(one: IpAddr, length: u8, other: IpAddr, prefix: u8) -> bool {
+    let shorter = length.min(prefix);
+    one.is_ipv4() != other.is_ipv4()
+        || is_link_local(one)
+        || is_link_local(other)
+        || network(one, shorter) != network(other, shorter)
+}
+
 /// Whether no bit of `address` is set beyond the prefix.
 #[must_use]
 pub fn is_network(address: IpAddr, prefix: u8) -> bool {
@@ -608,6 +627,13 @@ mod tests {
             is_within(ip("10.0.0.1"), ip("10.0.0.9"), 24) && !is_within(ip("10.0.1.1"), ip("10.0.0.9"), 24)
         );
         assert!(!is_within(ip("10.0.0.255"), ip("10.0.0.9"), 24) && !is_within(ip("::1"), ip("10.0.0.9"), 0));
+        assert!(
+            are_apart(ip("10.0.0.2"), 24, ip("10.0.1.2"), 24) && are_apart(ip("::1"), 0, ip("0.0.0.1"), 0)
+        );
+        assert!(
+            !are_apart(ip("10.0.0.2"), 24, ip("10.0.1.2"), 16) && !are_apart(ip("2001::"), 9, ip("2000::"), 8)
+        );
+        assert!(are_apart(ip("fe80::1"), 64, ip("fe80::1"), 64) && is_link_local(ip("169.254.0.1")));
         assert!(is_network(ip("10.0.0.0"), 24) && !is_network(ip("10.0.0.1"), 24) && is_network(ip("::"), 0));
         for no in
             ["127.0.0.1", "0.1.2.3", "240.0.0.1", "255.255.255.255", "224.0.0.1", "::1", "ff02::1", "::"]

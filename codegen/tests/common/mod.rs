@@ -77,6 +77,7 @@ const COMPONENTS: [(&str, &str); 8] = [
                 { unicast = "gateway" },
                 { within = { value = "gateway", of = "address" } },
                 { differ = ["gateway", "address"] },
+                { apart = "address" },
             ] },
         ]
         [package.metadata.unik.parts]

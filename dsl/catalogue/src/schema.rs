@@ -285,7 +285,15 @@ pub enum Constraint {
         /// network of one of its entries, if it has such.
         #[serde(default)]
         option: Option<String>,
+        /// Whether it may be a link-local address (RFC 4291, 2.5.6) as well, as IPv6 routers have.
+        #[serde(default, rename = "or-link-local")]
+        or_link_local: bool,
     },
+    /// The networks of two instances have no address in common. Link-local ones are on every link.
+    Apart(
+        /// A placeholder of type `cidr4` or `cidr6`.
+        String,
+    ),
     /// The address of a network: no bit is set beyond its prefix.
     Network(
         /// A placeholder of type `cidr4` or `cidr6`.
@@ -386,6 +394,13 @@ pub enum Constraint {
         #[serde(default)]
         form: Option<String>,
     },
+    /// Where nothing brings in the part, the option means nothing: that it is void is a warning.
+    Idle {
+        /// The key of an option.
+        option: String,
+        /// A part of the component.
+        part: String,
+    },
     /// Where the first option is written, the second is too.
     Requires {
         /// The key of an option.
@@ -476,6 +491,7 @@ impl Constraint {
         match self {
             Constraint::Within { .. }
             | Constraint::Network(_)
+            | Constraint::Apart(_)
             | Constraint::Host(_)
             | Constraint::Hostname(_)
             | Constraint::Differ(..)
@@ -486,6 +502,7 @@ impl Constraint {
             | Constraint::Excludes(_)
             | Constraint::AnyOf(_)
             | Constraint::Void { .. }
+            | Constraint::Idle { .. }
             | Constraint::Requires { .. } => true,
             _ => false,
         }

@@ -627,6 +627,26 @@ appliance a {
     service e = echo on l
 }"#;
 
+    OVERLAP = "U0418", "two networks with the same addresses",
+        "Of an address that two networks have, nobody could tell which of them a packet for it is to leave by. \
+         Give each network addresses of its own.",
+        wrong: r#"appliance a {
+    device n = virtio-net
+    device m = virtio-net
+    network lan = ip on n { ipv4 10.0.0.2/24 }
+    network wan = ip on m { ipv4 10.0.0.3/16 }
+    service e = echo on lan
+    service f = echo on wan
+}"#,
+        right: r#"appliance a {
+    device n = virtio-net
+    device m = virtio-net
+    network lan = ip on n { ipv4 10.0.0.2/24 }
+    network wan = ip on m { ipv4 10.1.0.3/16 }
+    service e = echo on lan
+    service f = echo on wan
+}"#;
+
     UNKNOWN_COMPONENT = "U0501", "no such component",
         "`unikgen components` lists the catalogue. A component of your own is known once `crate NAME { \
          path … }`, or one with `git` or `version`, names its crate.",

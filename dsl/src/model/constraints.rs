@@ -24,9 +24,12 @@ impl Checker<'_> {
     ) {
         for constraint in constraints {
             match constraint {
-                Constraint::Within { value, of, option: None } => {
+                Constraint::Within { value, of, option: None, or_link_local } => {
                     for (network, network_place) in matched.all(of) {
                         for (address, place) in matched.all(value) {
+                            if *or_link_local && is_link_local(address) {
+                                continue;
+                            }
                             self.within(value, address, place, network, network_place);
                         }
                     }
@@ -157,6 +160,12 @@ impl Checker<'_> {
                         self.unique.entry(key).or_default().push((value.clone(), place));
                     }
                 }
+                Constraint::Apart(name) => {
+                    let known = matched
+                        .all(name)
+                        .filter(|(value, _)| !is_link_local(value) && not_unicast(value).is_none());
+                    self.apart.extend(known.filter_map(|(value, place)| Some((cidr(value)?, place))));
+                }
                 Constraint::Network(name) => {
                     for (value, place) in matched.all(name) {
                         self.network(value, place);
@@ -170,6 +179,7 @@ impl Checker<'_> {
                 Constraint::Excludes(_)
                 | Constraint::AnyOf(_)
                 | Constraint::Requires { .. }
+                | Constraint::Idle { .. }
                 | Constraint::Void { .. } => {}
             }
         }
@@ -183,7 +193,7 @@ impl Checker<'_> {
                 let here = entry.place.unwrap_or(place);
                 for constraint in &spec.forms[entry.form].constraints {
                     match constraint {
-                        Constraint::Within { value, of, option: Some(other) } => {
+                        Constraint::Within { value, of, option: Some(other), or_link_local } => {
                             let others = options.get(other).map_or(&[][..], Vec::as_slice);
                             let networks = others
                                 .iter()
@@ -191,6 +201,9 @@ impl Checker<'_> {
                             let networks: Vec<_> = networks.collect();
                             let Some((first, first_place)) = networks.first() else { continue };
                             let Some(value_is) = entry.value(value).and_then(Typed::known) else { continue };
+                            if *or_link_local && is_link_local(value_is) {
+                                continue;
+                            }
                             if !networks.iter().any(|(network, _)| is_within(value_is, network)) {
                                 self.within(value, value_is, here, first, first_place.unwrap_or(place));
                             }
@@ -332,6 +345,26 @@ impl Checker<'_> {
         }
     }
 
+    /// Reports networks that share addresses.
+    pub(super) fn not_apart(&mut self) {
+        let apart = std::mem::take(&mut self.apart);
+        // As few as the appliance has networks.
+        for (at, ((base, prefix), place)) in apart.iter().enumerate() {
+            let shares = |((other, length), _): &&((IpAddr, u8), Place)| {
+                let shorter = *prefix.min(length);
+                base.is_ipv4() == other.is_ipv4() && masked(*base, shorter) == masked(*other, shorter)
+            };
+            if let Some(((other, length), first)) = apart[..at].iter().find(shares) {
+                let message = format!("{base}/{prefix} has addresses that {other}/{length} has, too");
+                self.error(
+                    Diagnostic::error(codes::OVERLAP, *place, message)
+                        .and(*first, "the other network")
+                        .help("which of the two a packet is for couldn't be told"),
+                );
+            }
+        }
+    }
+
     /// A path as it was looked for, without what differs from machine to machine.
     fn shown(&self, written: &str, place: Place) -> String {
         if Path::new(written).is_absolute() {
@@ -367,6 +400,13 @@ fn is_within(address: &Typed, network: &Typed) -> bool {
         IpAddr::V6(_) => true,
     };
     address.is_ipv4() == base.is_ipv4() && masked(address, prefix) == masked(base, prefix) && is_host
+}
+
+fn is_link_local(value: &Typed) -> bool {
+    ip(value).is_some_and(|address| match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    })
 }
 
 fn ip(value: &Typed) -> Option<IpAddr> {

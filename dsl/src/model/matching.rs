@@ -202,19 +202,18 @@ impl Checker<'_> {
                 Term::Placeholder { name, ty, repeats: true } => {
                     let stop = first_word(&terms[index + 1..]);
                     let last = index + 1 == terms.len();
-                    let mut found = vec![self.placeholder(ty, values, *at)?];
-                    matched.places.entry(name.clone()).or_default().push(values[*at].place);
+                    let mut found = Vec::new();
+                    self.one_or_list(name, ty, values, *at, &mut found, matched)?;
                     *at += 1;
                     while *at < values.len() && !stop.is_some_and(|word| self.is_word(values.get(*at), word))
                     {
-                        match self.placeholder(ty, values, *at) {
-                            Ok(typed) => found.push(typed),
+                        match self.one_or_list(name, ty, values, *at, &mut found, matched) {
+                            Ok(()) => {}
                             Err(mismatch) if last || matches!(mismatch.kind, MismatchKind::Poisoned) => {
                                 return Err(mismatch);
                             }
                             Err(_) => break,
                         }
-                        matched.places.entry(name.clone()).or_default().push(values[*at].place);
                         *at += 1;
                     }
                     matched.values.insert(name.clone(), Bound::Many(found));
@@ -251,6 +250,35 @@ impl Checker<'_> {
             }
             skipped.clear();
         }
+        Ok(())
+    }
+
+    /// A value of several, or a list of such in its place.
+    fn one_or_list(
+        &mut self,
+        name: &str,
+        ty: &Type,
+        values: &[Value],
+        at: usize,
+        found: &mut Vec<unik_catalogue::Value>,
+        matched: &mut Matched,
+    ) -> Result<(), Mismatch> {
+        let places = matched.places.entry(name.into()).or_default();
+        if let Some(list) = values.get(at)
+            && !matches!(ty, Type::List(_))
+            && self.late(list).is_none()
+            && let Ok(Value { kind: ValueKind::List(items), .. }) = self.resolve(list)
+            && !items.is_empty()
+        {
+            for item in 0..items.len() {
+                let typed = self.placeholder(ty, &items, item).map_err(|it| Mismatch { at, ..it })?;
+                found.push(typed);
+                places.push(items[item].place);
+            }
+            return Ok(());
+        }
+        found.push(self.placeholder(ty, values, at)?);
+        places.push(values[at].place);
         Ok(())
     }
 

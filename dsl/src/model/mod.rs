@@ -24,6 +24,7 @@ mod options;
 mod untaken;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -145,6 +146,8 @@ struct Checker<'a> {
     lock: Option<LockFile>,
     /// Values that may not be equal in two instances, by component, option and placeholder.
     unique: HashMap<(String, String, String), Vec<(Typed, Place)>>,
+    /// Networks that may have no address in common.
+    apart: Vec<((IpAddr, u8), Place)>,
     /// Sizes that are taken of the appliance's memory.
     taken: Vec<Taken>,
     /// Places whose unknown name was reported.
@@ -260,6 +263,7 @@ impl<'a> Checker<'a> {
             missing_crates: false,
             lock: None,
             unique: HashMap::new(),
+            apart: Vec::new(),
             taken: Vec::new(),
             said: HashSet::new(),
             takes: Takes::default(),
@@ -299,6 +303,7 @@ impl Checker<'_> {
         let boot = self.boot_parameters(&instances);
         let elsewhere = self.untaken_appliance(untaken, &flat, settings_of.as_deref(), appliance.place);
         self.not_unique();
+        self.not_apart();
         if self.target == Target::Machine {
             self.more_than_memory(&settings);
         }

@@ -94,10 +94,11 @@ impl<'s> Checker<'_> {
 
     /// Does something that finds mistakes, and keeps nothing else of what it found.
     fn aside<T>(&mut self, check: impl FnOnce(&mut Self) -> T) -> T {
-        let (unique, taken) = (std::mem::take(&mut self.unique), std::mem::take(&mut self.taken));
+        let (unique, apart) = (std::mem::take(&mut self.unique), std::mem::take(&mut self.apart));
+        let taken = std::mem::take(&mut self.taken);
         let was = std::mem::replace(&mut self.is_aside, true);
         let result = check(self);
-        (self.unique, self.taken, self.is_aside) = (unique, taken, was);
+        (self.unique, self.apart, self.taken, self.is_aside) = (unique, apart, taken, was);
         result
     }
 

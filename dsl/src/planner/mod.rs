@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use petgraph::Direction::Incoming;
 use petgraph::graph::{DiGraph, NodeIndex};
-use unik_catalogue::schema::{Form, Transport};
+use unik_catalogue::schema::{Constraint, Form, Transport};
 use unik_catalogue::value::{Bound, Entry, Place};
 use unik_catalogue::{Component, Kind, OptionSpec, Options, Value as Typed};
 
@@ -69,6 +69,7 @@ pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>
     planner.listen();
     planner.needs();
     planner.unused();
+    planner.idle();
     let order = planner.order();
     planner.empty();
     let graph = planner.graph;
@@ -172,6 +173,30 @@ impl<'a> Planner<'a> {
                     let speaks = listening.speaks.clone();
                     self.graph[node].listens.push(Listen { protocol, port, service, speaks, place });
                 }
+            }
+        }
+    }
+
+    /// Options for a part that nothing brought in.
+    fn idle(&mut self) {
+        if self.model.incomplete || self.diagnostics.iter().any(Diagnostic::is_error) {
+            return;
+        }
+        let model = self.model;
+        for (at, instance) in model.instances.iter().enumerate() {
+            let Some(node) = self.nodes[at] else { continue };
+            let component = self.graph[node].component.clone();
+            for constraint in &component.constraints {
+                let Constraint::Idle { option, part } = constraint else { continue };
+                let entries = self.graph[node].options.get(option).map_or(&[][..], Vec::as_slice);
+                let Some(place) = entries.iter().find_map(|entry| entry.place) else { continue };
+                if self.parts.contains_key(&(node, part.clone())) {
+                    continue;
+                }
+                let name = &instance.name.value;
+                let message =
+                    format!("`{option}` means nothing here: nothing on `{name}` needs its part `{part}`");
+                self.diagnostics.push(Diagnostic::warning(codes::VOID, place, message));
             }
         }
     }

@@ -232,8 +232,12 @@ fn describe_option(text: &mut String, key: &str, option: &OptionSpec, indent: &s
 /// A constraint on the values of a form, in words.
 fn inside(constraint: &Constraint) -> String {
     match constraint {
-        Constraint::Within { value, of, option: None } => format!("{value} lies in the network of {of}"),
-        Constraint::Within { value, of, option: Some(option) } => {
+        Constraint::Within { value, of, option: None, or_link_local } => {
+            let or = if *or_link_local { ", or is link-local" } else { "" };
+            format!("{value} lies in the network of {of}{or}")
+        }
+        Constraint::Apart(name) => format!("{name}'s network has no address of another instance's"),
+        Constraint::Within { value, of, option: Some(option), .. } => {
             format!("{value} lies in the network of {option}'s {of}")
         }
         Constraint::Network(name) => format!("{name} has no bit set beyond its prefix"),
@@ -255,6 +259,7 @@ fn inside(constraint: &Constraint) -> String {
         Constraint::Excludes(_)
         | Constraint::AnyOf(_)
         | Constraint::Requires { .. }
+        | Constraint::Idle { .. }
         | Constraint::Void { .. } => between(constraint).unwrap_or_default(),
     }
 }
@@ -263,6 +268,9 @@ fn inside(constraint: &Constraint) -> String {
 fn between(constraint: &Constraint) -> Option<String> {
     match constraint {
         Constraint::Excludes(keys) => Some(format!("at most one of {}", keys.join(", "))),
+        Constraint::Idle { option, part } => {
+            Some(format!("{option} means nothing where nothing brings in the part {part}"))
+        }
         Constraint::Void { option, without, form: Some(form) } => {
             Some(format!("{option} means nothing without {without} {form}"))
         }

@@ -110,6 +110,15 @@ impl Component {
             let keys: Vec<&String> = match constraint {
                 Constraint::Excludes(keys) | Constraint::AnyOf(keys) => keys.iter().collect(),
                 Constraint::Requires { option, needs } => vec![option, needs],
+                Constraint::Idle { option, part } => {
+                    if !self.parts.contains_key(part) {
+                        return fail(
+                            part,
+                            format!("a constraint names the part `{part}`, which there isn't"),
+                        );
+                    }
+                    vec![option]
+                }
                 Constraint::Void { option, without, form } => {
                     let forms = self.options.get(without).map_or(&[][..], |spec| &spec.forms);
                     if let Some(form) = form
@@ -216,8 +225,8 @@ impl Component {
                 Err((steps(&here, &[], wrong), format!("option `{key}`{message}")))
             };
             let used: Vec<&String> = match constraint {
-                Constraint::Within { value, of, option: None } => vec![value, of],
-                Constraint::Within { value, of, option: Some(other) } => {
+                Constraint::Within { value, of, option: None, .. } => vec![value, of],
+                Constraint::Within { value, of, option: Some(other), .. } => {
                     let forms = self.options.get(other).map_or(&[][..], |spec| &spec.forms);
                     let mut theirs = forms.iter().flat_map(|form| form.usage.placeholders());
                     if !theirs.any(|placeholder| placeholder.0 == *of) {
@@ -243,6 +252,7 @@ impl Component {
                 | Constraint::Unicast(name)
                 | Constraint::Unique(name)
                 | Constraint::Network(name)
+                | Constraint::Apart(name)
                 | Constraint::Distinct(name)
                 | Constraint::Hostname(name)
                 | Constraint::InMemory(name)

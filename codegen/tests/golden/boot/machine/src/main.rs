@@ -124,6 +124,18 @@ mod unik_appliance {
             &BOOT[2],
             "is not the address of one host",
         )?;
+        boot.require(
+            ::unik::boot::are_apart(
+                ::core::net::IpAddr::from(boot_address.0),
+                boot_address.1,
+                ::core::net::IpAddr::from(
+                    (::core::net::Ipv4Addr::new(10, 1, 0, 2), 16).0,
+                ),
+                (::core::net::Ipv4Addr::new(10, 1, 0, 2), 16).1,
+            ),
+            &BOOT[0],
+            "has addresses that another network has, too",
+        )?;
         ::unik::logging::start(::unik::log::LevelFilter::Info);
         // in.unik:18: card = nic
         let card = {
@@ -132,6 +144,14 @@ mod unik_appliance {
                 mac: ::core::option::Option::None,
             };
             ::unik_nic::start(&Context::new("card"), &OPTIONS).await?
+        };
+        // in.unik:20: other = nic
+        let other = {
+            static OPTIONS: ::unik_nic::Options = ::unik_nic::Options {
+                queue_size: 256,
+                mac: ::core::option::Option::None,
+            };
+            ::unik_nic::start(&Context::new("other"), &OPTIONS).await?
         };
         // implied: console = console
         let console = {
@@ -158,7 +178,24 @@ mod unik_appliance {
             ];
             ::unik_net::start(&Context::new("lan"), options, LISTENS, card).await?
         };
-        // in.unik:20: site = web
+        // in.unik:21: back = net
+        let back = {
+            static OPTIONS: ::unik_net::Options = ::unik_net::Options {
+                ipv4: ::unik_net::Ipv4::Static {
+                    address: (::core::net::Ipv4Addr::new(10, 1, 0, 2), 16),
+                    gateway: ::core::option::Option::None,
+                },
+            };
+            static LISTENS: &[::unik::start::Listen] = &[
+                ::unik::start::Listen {
+                    protocol: ::unik::start::Protocol::Tcp,
+                    port: 80u16,
+                    service: "within",
+                },
+            ];
+            ::unik_net::start(&Context::new("back"), &OPTIONS, LISTENS, other).await?
+        };
+        // in.unik:22: site = web
         {
             static OPTIONS: ::unik_web::Options = ::unik_web::Options {
                 port: 80,
@@ -172,11 +209,29 @@ mod unik_appliance {
                     (SIZES, answer),
                     lan,
                     (),
+                    console.clone(),
+                )
+                .await?
+        };
+        // in.unik:23: within = web
+        {
+            static OPTIONS: ::unik_web::Options = ::unik_web::Options {
+                port: 80,
+                route: &[],
+            };
+            static SIZES: &[usize] = &[];
+            fn answer() {}
+            ::unik_web::start(
+                    &Context::new("within"),
+                    &OPTIONS,
+                    (SIZES, answer),
+                    back,
+                    (),
                     console,
                 )
                 .await?
         };
-        // in.unik:21: post = mail
+        // in.unik:24: post = mail
         {
             let options: &'static ::unik_mail::Options = alloc::boxed::Box::leak(
                 alloc::boxed::Box::new(::unik_mail::Options {
@@ -222,12 +277,12 @@ mod unik_appliance {
     const _: () = {
         #[used]
         #[unsafe(link_section = ".note.unik")]
-        static NOTE: Note<932> = Note {
+        static NOTE: Note<1156> = Note {
             name_length: 5,
-            length: 930,
+            length: 1153,
             kind: 1,
             name: *b"unik\0\0\0\0",
-            bytes: *b"{\"version\":1,\"appliance\":\"boot\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\",\"address\":\"10.0.0.2\",\"prefix\":24,\"gateway\":\"10.0.0.1\",\"address-at-boot\":\"address\",\"gateway-at-boot\":\"gateway\"}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"site\",\"component\":\"web\"}],\"boot\":[{\"name\":\"address\",\"type\":\"cidr4\",\"default\":\"10.0.0.2/24\",\"doc\":\"Where the network has it\"},{\"name\":\"gateway\",\"type\":\"ipv4\",\"default\":\"10.0.0.1\"},{\"name\":\"relay\",\"type\":\"ipv4\"},{\"name\":\"how\",\"type\":\"plain|tls\",\"default\":\"plain\"},{\"name\":\"limit\",\"type\":\"size 1KiB..=64MiB\",\"default\":\"4 KiB\"},{\"name\":\"wait\",\"type\":\"duration\",\"default\":\"30 s\"},{\"name\":\"ports\",\"type\":\"list port\",\"default\":\"[25, 587]\"},{\"name\":\"pass\",\"type\":\"string\",\"secret\":true}],\"drain\":10000}\0\0",
+            bytes: *b"{\"version\":1,\"appliance\":\"boot\",\"memory\":16777216,\"cpu\":\"x86-64-v2\",\"devices\":[{\"name\":\"card\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"other\",\"component\":\"nic\",\"provides\":[\"Frames\"]},{\"name\":\"console\",\"component\":\"console\",\"provides\":[\"Console\"]}],\"networks\":[{\"name\":\"lan\",\"device\":\"card\",\"address\":\"10.0.0.2\",\"prefix\":24,\"gateway\":\"10.0.0.1\",\"address-at-boot\":\"address\",\"gateway-at-boot\":\"gateway\"},{\"name\":\"back\",\"device\":\"other\",\"address\":\"10.1.0.2\",\"prefix\":16}],\"listens\":[{\"network\":\"lan\",\"device\":\"card\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"site\",\"component\":\"web\"},{\"network\":\"back\",\"device\":\"other\",\"protocol\":\"tcp\",\"port\":80,\"service\":\"within\",\"component\":\"web\"}],\"boot\":[{\"name\":\"address\",\"type\":\"cidr4\",\"default\":\"10.0.0.2/24\",\"doc\":\"Where the network has it\"},{\"name\":\"gateway\",\"type\":\"ipv4\",\"default\":\"10.0.0.1\"},{\"name\":\"relay\",\"type\":\"ipv4\"},{\"name\":\"how\",\"type\":\"plain|tls\",\"default\":\"plain\"},{\"name\":\"limit\",\"type\":\"size 1KiB..=64MiB\",\"default\":\"4 KiB\"},{\"name\":\"wait\",\"type\":\"duration\",\"default\":\"30 s\"},{\"name\":\"ports\",\"type\":\"list port\",\"default\":\"[25, 587]\"},{\"name\":\"pass\",\"type\":\"string\",\"secret\":true}],\"drain\":10000}\0\0\0",
         };
     };
     const _: () = {

@@ -17,6 +17,12 @@ mod unik_appliance {
                     usage: "HOST:PORT",
                     doc: "where a port is",
                 },
+                ::unik::platform::process::Argument {
+                    instance: "back",
+                    name: "publish",
+                    usage: "HOST:PORT",
+                    doc: "where a port is",
+                },
             ],
             &[
                 ::unik::platform::process::Argument {
@@ -165,7 +171,19 @@ mod unik_appliance {
             ];
             ::unik_host_net::start(&Context::new("lan"), &OPTIONS, LISTENS).await?
         };
-        // in.unik:20: site = web
+        // in.unik:21: back = host-net
+        let back = {
+            static OPTIONS: ::unik_host_net::Options = ::unik_host_net::Options {};
+            static LISTENS: &[::unik::start::Listen] = &[
+                ::unik::start::Listen {
+                    protocol: ::unik::start::Protocol::Tcp,
+                    port: 80u16,
+                    service: "within",
+                },
+            ];
+            ::unik_host_net::start(&Context::new("back"), &OPTIONS, LISTENS).await?
+        };
+        // in.unik:22: site = web
         {
             static OPTIONS: ::unik_web::Options = ::unik_web::Options {
                 port: 80,
@@ -179,11 +197,29 @@ mod unik_appliance {
                     (SIZES, answer),
                     lan,
                     (),
+                    console.clone(),
+                )
+                .await?
+        };
+        // in.unik:23: within = web
+        {
+            static OPTIONS: ::unik_web::Options = ::unik_web::Options {
+                port: 80,
+                route: &[],
+            };
+            static SIZES: &[usize] = &[];
+            fn answer() {}
+            ::unik_web::start(
+                    &Context::new("within"),
+                    &OPTIONS,
+                    (SIZES, answer),
+                    back,
+                    (),
                     console,
                 )
                 .await?
         };
-        // in.unik:21: post = mail
+        // in.unik:24: post = mail
         {
             let options: &'static ::unik_mail::Options = alloc::boxed::Box::leak(
                 alloc::boxed::Box::new(::unik_mail::Options {
