@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use unik_catalogue::Component;
 use unik_catalogue::helper::{Answer, Question};
@@ -17,7 +16,7 @@ use unik_dsl::plan::{CrateSource, Plan};
 use crate::cache::{self, Cache, Sources};
 use crate::cargo::lacking_linker;
 use crate::host::{HostHalves, place_of};
-use crate::{Cargo, Error, Fetcher, children, expand, template};
+use crate::{Cargo, Error, Fetcher, children, expand};
 
 /// What it takes to build helpers, and to fetch crates.
 pub struct Workshop<'a> {
@@ -178,13 +177,8 @@ impl<'a> Workshop<'a> {
             }
         };
         let own = self.cache.sources(self.own)?;
-        let view = View {
-            component: component.name.clone(),
-            package: package.into(),
-            catalogue: toml(&own.join("dsl/catalogue").to_string_lossy()),
-            name: name.into(),
-            half,
-        };
+        let catalogue = toml(&own.join("dsl/catalogue").to_string_lossy());
+        let text = manifest_of_helper(&component.name, package, &catalogue, name, &half);
         let main = quote::quote! {
             fn main() -> ::std::process::ExitCode {
                 ::unik_catalogue::helper::serve(&<::#ty as ::core::default::Default>::default())
@@ -194,17 +188,42 @@ impl<'a> Workshop<'a> {
             .map_err(|source| Error::Io { path: own.join("Cargo.lock"), source })?;
         cache::write(&folder.join("Cargo.lock"), &lock)?;
         cache::write(&folder.join("main.rs"), main.to_string().as_bytes())?;
-        cache::write(&folder.join("Cargo.toml"), template::render(template::HELPER, &view).as_bytes())
+        cache::write(&folder.join("Cargo.toml"), text.as_bytes())
     }
 }
 
-#[derive(Serialize)]
-struct View {
-    component: String,
-    package: String,
-    catalogue: String,
-    name: String,
-    half: String,
+/// The manifest of the crate that a host half runs in. No template, so that the macro door, which whoever
+/// brings a service waits for, is compiled without an engine for them.
+fn manifest_of_helper(component: &str, package: &str, catalogue: &str, name: &str, half: &str) -> String {
+    format!(
+        r#"# Generated: what the host half of the component `{component}` runs in.
+[package]
+name = "{package}"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[[bin]]
+name = "{package}"
+path = "main.rs"
+
+# Not part of any workspace around it.
+[workspace]
+
+[dependencies]
+unik-catalogue = {{ path = {catalogue} }}
+{name} = {{ {half} }}
+
+# What the host half finds under this name.
+[patch.crates-io]
+unik-catalogue = {{ path = {catalogue} }}
+
+# It runs for a moment, and somebody waits for it.
+[profile.dev]
+debug = false
+incremental = false
+"#
+    )
 }
 
 /// A host half in a process of its own.

@@ -61,6 +61,7 @@ pub mod record;
 pub mod settings;
 #[cfg(feature = "image")]
 pub mod sync;
+#[cfg(feature = "image")]
 mod template;
 #[cfg(feature = "image")]
 pub mod verify;

@@ -6,12 +6,8 @@ use serde::Serialize;
 /// The generated crate's manifest.
 pub const CARGO_TOML: &str = include_str!("../templates/Cargo.toml.hbs");
 /// The linker script of an image.
-#[cfg(feature = "image")]
 pub const LINKER_SCRIPT: &str = include_str!("../templates/image.ld.hbs");
-/// The manifest of the crate that a third party's host half runs in.
-pub const HELPER: &str = include_str!("../templates/helper.toml.hbs");
 /// A script that runs an image under QEMU without `unikgen`.
-#[cfg(feature = "image")]
 pub const RUN: &str = include_str!("../templates/run.sh.hbs");
 
 /// Fills in a template of this module.

@@ -20,6 +20,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+// What pest generates names it, where pest is compiled without `std`.
+extern crate alloc;
+
 mod analysis;
 pub mod catalogue;
 pub mod diagnostic;
