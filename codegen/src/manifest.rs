@@ -2,7 +2,9 @@
 //! that says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+#[cfg(feature = "image")]
+use std::path::Path;
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 use unik_dsl::plan::{CrateSource, Plan};

@@ -20,9 +20,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-// What pest generates names it, where pest is compiled without `std`.
-extern crate alloc;
-
 mod analysis;
 pub mod catalogue;
 pub mod diagnostic;

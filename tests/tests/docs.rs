@@ -1,10 +1,13 @@
 //! The book and the README say what is so: their commands are run, their snippets checked.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use unik_tests::client::curl;
+use unik_tests::project::Project;
 use unik_tests::running::Running;
 use unik_tests::{cache, root, scratch, unikgen, unikgen_command};
 
@@ -57,20 +60,38 @@ fn shell(script: &str, folder: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-ec", script]).current_dir(folder);
     command.env("PATH", format!("{own}:{path}")).env("UNIK_CACHE", cache()).env("NO_COLOR", "1");
+    // Of plain cargo in a crate of a user's own.
+    command.env("CARGO_TARGET_DIR", cache().join("third-party-target")).env("CARGO_NET_OFFLINE", "true");
     command
 }
 
-/// Runs an appliance by `script`, fetches the page that it says it serves, stops it.
+/// Runs an appliance by `script`, fetches the page that it says it serves, stops it. One that has no page
+/// is told `good morning`.
 fn serves(script: &str, folder: &Path) -> String {
     // `exec`, so that Ctrl-C reaches the command and not the shell.
     let script = script
         .rsplit_once("&& ")
         .map_or(format!("exec {script}"), |(before, last)| format!("{before}&& exec {last}"));
     let mut running = Running::spawn(shell(&script, folder));
-    let ready = running.wait_for("ready: http://", Duration::from_secs(400));
-    let url = ready.split_whitespace().find(|word| word.starts_with("http://")).expect("an address");
-    let (page, fine) = curl(&[url]);
-    assert!(fine, "{page}\n{}", running.printed());
+    let ready = running.wait_for("ready: ", Duration::from_secs(400));
+    let word = |after: &str| {
+        let mut words = ready.split_whitespace().skip_while(|word| !word.starts_with(after));
+        words.next().map(|first| words.next().filter(|_| first == "tcp").unwrap_or(first).to_string())
+    };
+    let page = if let Some(url) = word("http://") {
+        let (page, fine) = curl(&[&url]);
+        assert!(fine, "{page}\n{}", running.printed());
+        page
+    } else {
+        let at: SocketAddr = word("tcp").and_then(|at| at.parse().ok()).expect("an address");
+        let mut stream = TcpStream::connect(at).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+        stream.write_all(b"good morning\n").expect("it listens");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{error}\n{}", running.printed()));
+        answer
+    };
     assert_eq!(running.interrupt().code(), Some(130), "{}", running.printed());
     page
 }
@@ -86,8 +107,12 @@ fn said(script: &str, folder: &Path) -> (String, bool) {
 #[test]
 fn the_tutorial_works() {
     let page = read(&root().join("book/src/tutorial.md"));
-    let folder = scratch();
-    let mut here = folder.path().to_path_buf();
+    // Among its folders is that of the users' crate, for which the generator is compiled by then.
+    let project = Project::new();
+    let mut here = project.above().to_path_buf();
+    for name in ["site", "lines"].map(|name| here.join(name)).iter().filter(|folder| folder.exists()) {
+        std::fs::remove_dir_all(name).expect("it can be removed");
+    }
     let mut shown = blocks(&page).into_iter().peekable();
     let mut ran = Vec::new();
     while let Some(block) = shown.next() {
@@ -106,7 +131,11 @@ fn the_tutorial_works() {
             } else if line.starts_with("cargo install ") {
                 // What is tested is built already.
             } else if line.starts_with("unikgen run") {
-                assert!(serves(line, &here).contains("<h1>"), "{line}");
+                let answer = serves(line, &here);
+                match shown.next_if(|block| block.language == "text") {
+                    Some(expected) => assert_eq!(answer.trim_end(), expected.text.trim_end(), "{line}"),
+                    None => assert!(answer.contains("<h1>"), "{line}"),
+                }
             } else {
                 let (text, fine) = said(line, &here);
                 printed += &text;
@@ -118,7 +147,9 @@ fn the_tutorial_works() {
             None => assert!(went_well, "{}\n{printed}", block.text),
         }
     }
-    for command in ["new site", "check", "graph", "why tcp", "expand", "build", "run"] {
+    for command in
+        ["new site", "new mine", "new lines", "sync", "check", "graph", "why tcp", "expand", "build", "run"]
+    {
         let command = format!("unikgen {command}");
         assert!(ran.iter().any(|line| line.starts_with(&command)), "the tutorial doesn't run {command}");
     }
