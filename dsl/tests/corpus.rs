@@ -176,6 +176,7 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (codes::COMPONENT_FINDING, "dsl/tests/plan.rs", "findings_of_a_component"),
     (codes::NO_HALF, "codegen/tests/golden.rs", "a_component_that_cannot_be_asked"),
     (codes::HANDLER, "codegen/src/fault.rs", "a_misspelled_handler_is_shown_where_it_is_named"),
+    (codes::SLOW_BOOT, "tests/tests/boot.rs", "a_boot_over_its_budget"),
     (codes::OVER_BUDGET, "tests/tests/refusals.rs", "an_image_over_its_budget"),
 ];
 

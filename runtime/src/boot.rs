@@ -631,7 +631,8 @@ mod tests {
             are_apart(ip("10.0.0.2"), 24, ip("10.0.1.2"), 24) && are_apart(ip("::1"), 0, ip("0.0.0.1"), 0)
         );
         assert!(
-            !are_apart(ip("10.0.0.2"), 24, ip("10.0.1.2"), 16) && !are_apart(ip("2001::"), 9, ip("2000::"), 8)
+            !are_apart(ip("10.0.0.2"), 24, ip("10.0.1.2"), 16)
+                && !are_apart(ip("2001::"), 9, ip("2000::"), 8)
         );
         assert!(are_apart(ip("fe80::1"), 64, ip("fe80::1"), 64) && is_link_local(ip("169.254.0.1")));
         assert!(is_network(ip("10.0.0.0"), 24) && !is_network(ip("10.0.0.1"), 24) && is_network(ip("::"), 0));

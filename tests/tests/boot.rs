@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use unik_tests::client::connect;
 use unik_tests::guest::qemu_with;
-use unik_tests::machine::{Machine, accelerators, microvms};
+use unik_tests::machine::{Machine, accelerators, best, microvms};
 use unik_tests::running::{Running, free_port};
 use unik_tests::{build, example, scratch, unikgen_command};
 
@@ -142,6 +142,32 @@ fn what_is_wrong_is_said_before_it_starts() {
     let mut running =
         Running::start(&example("boot"), Machine::PROCESS, &["--boot-file", &from_file, "--publish", "0:7"]);
     running.wait_for("from a file", Machine::PROCESS.patience());
+}
+
+/// A warning, or the end, where it is denied.
+#[test]
+fn a_boot_over_its_budget() {
+    let folder = scratch();
+    let file = folder.path().join("slow.unik");
+    for (budget, deny, expected) in [("1 ms", false, true), ("1 h", true, false), ("1 ms", true, true)] {
+        let text = std::fs::read_to_string(example("boot").join("boot.unik")).expect("the example");
+        let text =
+            text.replace("memory 16 MiB", &format!("memory 16 MiB\n    budget {{ boot <= {budget} }}"));
+        std::fs::write(&file, text).expect("a file");
+        let arguments: &[&str] =
+            if deny { &["--deny", "U0702", "--publish", "0:7"] } else { &["--publish", "0:7"] };
+        let mut running = Running::start(&file, best(), arguments);
+        running.wait_until_ready(best());
+        if deny && expected {
+            let status = running.wait_for_end(Duration::from_secs(10));
+            assert_eq!(status.code(), Some(1), "{}", running.printed());
+        } else {
+            running.wait_for("Hello as built.", Duration::from_secs(20));
+        }
+        let printed = running.printed();
+        let level = if deny { "error[U0702]" } else { "warning[U0702]" };
+        assert_eq!(printed.contains(level) && printed.contains("boot <= 1 ms"), expected, "{printed}");
+    }
 }
 
 /// In simulation, too; what failed is repeated with the same values.

@@ -7,7 +7,7 @@ pub use super::code::{Code, Explanation, explanation, nearest};
 
 /// Those that come as warnings, which can be denied and allowed. What a component found is
 /// one or the other, as the component says.
-pub const WARNINGS: &[Code] = &[INCLUDED_TWICE, UNREAD, VOID, UNUSED, EMPTY, COMPONENT_FINDING];
+pub const WARNINGS: &[Code] = &[INCLUDED_TWICE, UNREAD, VOID, UNUSED, EMPTY, COMPONENT_FINDING, SLOW_BOOT];
 
 macro_rules! codes {
     ($($name:ident = $code:literal, $title:literal, $text:literal, wrong: $wrong:literal, right: $right:literal;)*) => {
@@ -827,4 +827,11 @@ appliance a {
     budget { image <= 400 KiB }
     service s = say { line "hello" }
 }"#;
+
+    SLOW_BOOT = "U0702", "a slower boot than the budget allows",
+        "`unikgen run` measures the time from the start of the monitor until the services answer. How long that is \
+         depends on the machine and on what else it does: so this is a warning, which `--deny U0702` makes an \
+         error that ends the appliance.",
+        wrong: "",
+        right: "";
 }

@@ -55,6 +55,8 @@ pub enum End {
     PortTaken,
     /// There is something to take its place.
     Changed,
+    /// It was ready, and isn't to go on: why was said.
+    Refused,
 }
 
 /// What is to be done around a child.
@@ -66,7 +68,8 @@ pub struct Watch<'a> {
     /// What puts names to crash records.
     pub symbols: Box<dyn Symbols>,
     /// Prints what there is to say when the services answer; gets the guest's own addresses.
-    pub on_ready: &'a dyn Fn(&[String], Duration),
+    /// Gives whether it may go on.
+    pub on_ready: &'a dyn Fn(&[String], Duration) -> bool,
     /// How it is asked to end in order once it is ready, and how long that may take; if not, it is
     /// ended at once.
     pub end: Option<(Ask, Duration)>,
@@ -127,6 +130,7 @@ pub fn run(command: &Command, watch: Watch<'_>, changed: &mut dyn FnMut() -> boo
         port_taken: watch.port_taken,
         is_taken: false,
         on_ready: watch.on_ready,
+        refused: false,
     };
     let end = attend(
         &mut child,
@@ -188,6 +192,9 @@ fn attend(
         if let Some(status) = child.0.try_wait()? {
             return Ok(if asked.is_some() { End::Interrupted } else { End::Exited(status) });
         }
+        if show.refused {
+            return Ok(End::Refused);
+        }
         if show.stuck.is_some_and(|since| since.elapsed() > LAST_WORDS) {
             return Ok(End::Stuck);
         }
@@ -245,7 +252,8 @@ struct Show<'a> {
     prefix: &'a str,
     port_taken: &'a str,
     is_taken: bool,
-    on_ready: &'a dyn Fn(&[String], Duration),
+    on_ready: &'a dyn Fn(&[String], Duration) -> bool,
+    refused: bool,
 }
 
 impl Show<'_> {
@@ -288,7 +296,7 @@ impl Show<'_> {
                 }
                 Event::Ready(addresses) if !self.ready => {
                     self.ready = true;
-                    (self.on_ready)(&addresses, self.started.elapsed());
+                    self.refused = !(self.on_ready)(&addresses, self.started.elapsed());
                 }
                 // Only once; a guest that says it again tells nothing new.
                 Event::Ready(_) => {}

@@ -1,5 +1,6 @@
 //! `unikgen run`: build if something changed, boot, show the console, end with the guest.
 
+mod budget;
 mod follow;
 mod start;
 mod watch;
@@ -19,6 +20,7 @@ use crate::monitor::choose::{Choice, Monitor, Wish, choose};
 use crate::monitor::{Needs, needs};
 use crate::publish::{self, Published};
 use crate::ui::{self, Ui};
+use budget::BootBudget;
 
 /// Runs; gives the exit code of the guest.
 ///
@@ -59,6 +61,7 @@ struct Prepared {
     image: PathBuf,
     published: Vec<Published>,
     taps: Vec<(String, String)>,
+    budget: Option<BootBudget>,
 }
 
 fn prepare_image(
@@ -85,7 +88,7 @@ fn prepare_image(
     let choice = choose(wish(args, true), cache().as_deref())?;
     announce(&choice, ui);
     let (published, taps) = plug_in(&needs, &choice, args, running)?;
-    Ok(Prepared { choice, needs, given, image: image.into(), published, taps })
+    Ok(Prepared { choice, needs, given, image: image.into(), published, taps, budget: None })
 }
 
 fn prepare_file(
@@ -135,7 +138,8 @@ fn prepare_file(
     let made = backend::build(subject, &checked, &parameters, &args.cargo, None, ui)?;
     appliance::within_budget(&checked, &made, &parameters, ui)?;
     let image = made.image;
-    Ok(Prepared { choice, needs, given, image, published, taps })
+    let budget = BootBudget::of(&checked, parameters.levels()?);
+    Ok(Prepared { choice, needs, given, image, published, taps, budget })
 }
 
 fn wish(args: &Run, machine_only: bool) -> Wish {

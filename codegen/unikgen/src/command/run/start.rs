@@ -104,6 +104,9 @@ impl Prepared {
         let on_ready = |addresses: &[String], after: Duration| {
             was_ready.set(true);
             self.say_ready(addresses, after, ui);
+            // Who looks at it with gdb has other clocks.
+            let budget = self.budget.as_ref().filter(|_| args.gdb.is_none());
+            budget.is_none_or(|budget| budget.judge(after, &self.choice, ui))
         };
         let is_process = self.choice.monitor == Monitor::Process;
         let watch =
@@ -237,6 +240,7 @@ impl Prepared {
             }
             // Dealt with where it is started.
             End::PortTaken | End::Changed => return ENVIRONMENT,
+            End::Refused => return FAILED,
             End::TimedOut => {
                 ui.error(&anyhow::anyhow!(
                     "{} wasn't ready after {} s, and was stopped; --start-timeout 0 waits for ever",
