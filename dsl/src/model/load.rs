@@ -38,7 +38,22 @@ pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Di
         let message = format!("can't read {}: {error}", request.file.display());
         diagnostics.push(Diagnostic::error(codes::CANNOT_READ, place, message));
     }
-    let file = syntax::parse(sources, number, Context::Top, diagnostics);
+    let mut found = Vec::new();
+    let mut file = syntax::parse(sources, number, Context::Top, &mut found);
+    let text = sources.source(number).map_or("", |source| source.text.as_str());
+    if is_foreign(&file, text, &found) {
+        let start = text.len() - text.trim_start().len();
+        let end = start + text[start..].find(['\n', '\r']).unwrap_or(text.len() - start);
+        let message = format!("{} is no .unik file: nothing in it can be read", request.file.display());
+        found = vec![
+            Diagnostic::error(codes::CANNOT_READ, Place { source: number, start, end }, message)
+                .label("its first line")
+                .help("an appliance is written `appliance NAME { … }`; `unikgen new NAME` makes one to begin with"),
+        ];
+        // What the checker would miss in it, nobody does.
+        file = syntax::File { statements: Vec::new(), damaged: true };
+    }
+    diagnostics.append(&mut found);
     loaded.files.push(file);
     loaded.paths.push(path.clone());
     let same = identity(&path);
@@ -146,6 +161,21 @@ impl Loader<'_> {
             self.stack.pop();
         }
     }
+}
+
+/// Whether the main file is of another language: there are several mistakes, no statement that a file may
+/// have, and none that was probably meant.
+fn is_foreign(file: &File, text: &str, found: &[Diagnostic]) -> bool {
+    let is_ours = |statement: &Statement| match &statement.kind {
+        StatementKind::Broken { .. } | StatementKind::Entry(_) => {
+            let start = statement.place.start;
+            found.iter().any(|it| it.primary.place.start == start && !it.fixes.is_empty())
+        }
+        _ => true,
+    };
+    // JSON has nothing before its braces.
+    let is_bare = || text.trim_start().starts_with(['{', '[']);
+    found.len() > 1 && !file.statements.iter().any(is_ours) && (!file.statements.is_empty() || is_bare())
 }
 
 /// Whether a text is of another language: several entries, and what can't be read is the
