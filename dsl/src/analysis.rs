@@ -92,6 +92,26 @@ pub fn analyse(request: &Request, catalogue: &Catalogue) -> Analysis {
         }
         diagnostics.push(last);
     }
+    for diagnostic in &mut diagnostics {
+        let labels = diagnostic.secondary.iter_mut().map(|label| &mut label.text);
+        let texts = labels.chain([&mut diagnostic.message, &mut diagnostic.primary.text]);
+        texts.chain(&mut diagnostic.helps).for_each(shorten);
+    }
     removal::propose(&mut diagnostics, &sources);
     Analysis { sources, diagnostics, plan: plan.filter(|_| sound), catalogue: known }
+}
+
+/// Leaves the ends of a text that repeats a word without end from the file.
+fn shorten(text: &mut String) {
+    const MOST: usize = 2_000;
+    if text.len() > MOST {
+        let (mut start, mut end) = (MOST / 2, text.len() - MOST / 4);
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !text.is_char_boundary(end) {
+            end += 1;
+        }
+        text.replace_range(start..end, " … ");
+    }
 }

@@ -1,6 +1,7 @@
 //! The file and all that it includes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::value::Place;
@@ -29,7 +30,7 @@ pub fn load(request: &Request, sources: &mut SourceMap, diagnostics: &mut Vec<Di
     let mut loaded = Loaded::default();
     let text = match &request.text {
         Some(text) => as_text(text.clone().into_bytes()),
-        None => std::fs::read(request.file).map_err(|error| plain(&error)).and_then(as_text),
+        None => read(request.file),
     };
     let number = sources.add_file(request.file, text.as_deref().unwrap_or_default());
     let path = std::path::absolute(request.file).unwrap_or_else(|_| request.file.into());
@@ -186,18 +187,33 @@ fn is_another(file: &File) -> bool {
     count > 1 && count * 10 >= file.statements.len() * 9 && file.statements.first().iter().all(broken)
 }
 
-/// Reads a file, if it is an ordinary one: a pipe or a device could go on forever.
+/// The largest file that is read: a hundred times what a long one has.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Reads a file, if it is an ordinary one of bearable size: a pipe or a device could go on
+/// forever.
 fn read(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
-        true => std::fs::read(path),
-        false => Err(std::io::Error::other("not a file")),
-    });
-    as_text(bytes.map_err(|error| plain(&error))?)
+    // Asked before it is opened: opening a pipe waits for whoever writes into it.
+    let kind = std::fs::metadata(path).map_err(|error| plain(&error))?;
+    if kind.is_dir() {
+        return Err("it is a folder".into());
+    }
+    if !kind.is_file() {
+        return Err(plain(&std::io::Error::other("not a file")));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| plain(&error))?;
+    // What its size says may be wrong by now, or always: files in /proc have none.
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| plain(&error))?;
+    as_text(bytes)
 }
 
 /// The text of a file, or why it can't be one: a word for the whole, where there would be an
 /// error for every line.
 fn as_text(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
+    }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err("it is text in UTF-16; save it as UTF-8".into());
     }
