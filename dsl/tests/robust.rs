@@ -166,8 +166,7 @@ fn lay_out(text: &str) {
     let Ok(once) = format(text) else { return };
     assert_eq!(format(&once).as_deref(), Ok(once.as_str()), "not what was laid out:\n{text}");
     let said = |text: &str| {
-        let mut said: Vec<_> =
-            check(text).diagnostics.into_iter().map(|it| (it.code, it.message)).collect();
+        let mut said: Vec<_> = check(text).diagnostics.into_iter().map(|it| (it.code, it.message)).collect();
         said.sort();
         said
     };

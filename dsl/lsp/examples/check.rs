@@ -20,7 +20,10 @@ fn file(lines: usize, key: &str) -> String {
             _ = writeln!(text, "        ipv4 10.{high}.{low}.2/24 gateway 10.{high}.{low}.1\n    }}\n");
         }
         let port = 1000 + service % 200;
-        _ = writeln!(text, "    // service number {service}\n    service s{service} = echo on lan{network} {{");
+        _ = writeln!(
+            text,
+            "    // service number {service}\n    service s{service} = echo on lan{network} {{"
+        );
         _ = writeln!(text, "        {key} {port}\n    }}\n");
     }
     text += "    when $debug { log level debug }\n}\n";
@@ -50,7 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let said @ 1.. = check(&right).len() {
         return Err(format!("{said} bytes are said of what is right:\n{}", check(&right)).into());
     }
-    for (what, key) in [("check, right", "port"), ("check, an error in each block", "prot"), ("fmt", "port")] {
+    for (what, key) in [("check, right", "port"), ("check, an error in each block", "prot"), ("fmt", "port")]
+    {
         let mut line = format!("{what}:");
         let mut per_line = Vec::new();
         for lines in [1_000, 10_000, 100_000] {
@@ -63,7 +67,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             per_line.push(took.as_secs_f64() / count as f64);
             write!(line, " {count} lines {:.1} ms;", took.as_secs_f64() * 1e3)?;
         }
-        println!("{line} a line of the longest takes {:.2} times one of the shortest", per_line[2] / per_line[0]);
+        println!(
+            "{line} a line of the longest takes {:.2} times one of the shortest",
+            per_line[2] / per_line[0]
+        );
     }
     Ok(())
 }
