@@ -25,6 +25,9 @@ pub(crate) struct Wire {
     pub offloads: Offloads,
     /// How many segments it cut.
     pub cuts: Rc<Cell<usize>>,
+    /// Of how many large frames the wire loses one, if it does, and how many there were.
+    pub loses: Rc<Cell<Option<usize>>>,
+    large: Rc<Cell<usize>>,
 }
 
 impl Wire {
@@ -38,6 +41,8 @@ impl Wire {
             room: Rc::new(Cell::new(256)),
             offloads: Offloads::default(),
             cuts: Rc::default(),
+            loses: Rc::default(),
+            large: Rc::default(),
         };
         (end(1, &one, &other), end(2, &other, &one))
     }
@@ -65,6 +70,12 @@ impl Wire {
     /// A copy of what this end will receive.
     pub fn copy_incoming(&self) -> Vec<Vec<u8>> {
         self.incoming.borrow().iter().cloned().collect()
+    }
+
+    fn is_lost(&self, length: usize) -> bool {
+        let Some(every) = self.loses.get().filter(|_| length > 200) else { return false };
+        self.large.set(self.large.get() + 1);
+        self.large.get().is_multiple_of(every)
     }
 
     /// Lets this end receive `frame`.
@@ -101,7 +112,9 @@ impl Frames for Wire {
         }
         let mut frame = alloc::vec![0; length];
         let result = fill(&mut frame);
-        self.outgoing.borrow_mut().push_back(frame);
+        if !self.is_lost(length) {
+            self.outgoing.borrow_mut().push_back(frame);
+        }
         Ok(result)
     }
 

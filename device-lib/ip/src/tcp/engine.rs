@@ -12,12 +12,14 @@ use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, Soc
 #[cfg(feature = "segmentation")]
 use smoltcp::phy::PacketMeta;
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::tcp;
+use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use unik::interface::{Frames, Offload, Offloads};
 use unik::time::Instant;
 
+use super::flow::Flow;
+use super::segment::acknowledgement;
 use super::timestamps;
 use crate::address::Address;
 use crate::link::{self, Link, Mac};
@@ -129,6 +131,18 @@ impl Engine {
             Adapter { capabilities: &self.capabilities, incoming: Some(packet), sink, polled: IDLE };
         self.interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
         device.polled
+    }
+
+    /// Has smoltcp send the oldest segment of `flow` again in its next turn: see
+    /// [`recovery`](super::recovery).
+    pub fn resend<F: Frames>(&mut self, link: &mut Link<F>, station: Mac, flow: &mut Flow, now: Instant) {
+        // In LAST-ACK smoltcp answers such acknowledgements; its timer has to do.
+        let (Some(recovery), false) = (flow.recovery, flow.state() == State::LastAck) else { return };
+        let (number, windows) = recovery.persuasion();
+        for window in windows {
+            let packet = acknowledgement(flow.key, flow.expected(), number, window);
+            self.receive(link, (station, flow.path), &mut flow.sockets, &packet, now);
+        }
     }
 
     /// Refuses `packet` with RST, unless it is one.

@@ -8,6 +8,7 @@ use unik::interface::StreamError;
 use unik::time::Instant;
 
 use super::engine::{Path, Sent};
+use super::recovery::Recovery;
 use super::segment::{Key, Segment, is_after, scale_of};
 use super::timestamps::{self, Stamps};
 
@@ -44,6 +45,8 @@ pub(crate) struct Flow {
     pub deadline: Option<Instant>,
     /// The last segment that was sent.
     pub sent: Option<Sent>,
+    /// What is on its way, once something was sent.
+    pub recovery: Option<Recovery>,
     /// The sequence number after all that was written, once something was.
     written: Option<u32>,
     /// Its holder has closed it, and what was written isn't all sent yet.
@@ -83,6 +86,7 @@ impl Flow {
             timer: None,
             deadline: None,
             sent: None,
+            recovery: None,
             written: None,
             closing: false,
             read: 0,
@@ -97,6 +101,14 @@ impl Flow {
 
     pub fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.sockets.get_mut(self.handle)
+    }
+
+    /// Takes note of a segment that was sent, if one was.
+    pub fn note_sent(&mut self, sent: Option<Sent>, now: Instant) {
+        let Some(sent) = sent else { return };
+        self.sent = Some(sent);
+        // The first is the SYN.
+        self.recovery.get_or_insert_with(|| Recovery::new(sent.next)).sent(sent, now);
     }
 
     /// Tells smoltcp the time, as far as it is this connection's.

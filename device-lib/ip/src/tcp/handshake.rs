@@ -269,7 +269,8 @@ impl Tcp {
         let _ = flow.socket().listen(key.port);
         flow.read = syn.sequence.wrapping_add(1);
         flow.stamps = syn.timestamp.map(|recent| Stamps { offset: flow.stamp_offset, recent });
-        flow.sent = self.engine.replay_syn::<F>(path, sequence, &mut flow.sockets, &syn.packet(key), now);
+        let sent = self.engine.replay_syn::<F>(path, sequence, &mut flow.sockets, &syn.packet(key), now);
+        flow.note_sent(sent, now);
         if flow.sent.map(|sent| sent.next) != Some(sequence.wrapping_add(1)) {
             // The seed gives the number; were it otherwise, there is no connection.
             lower.link.counters.connections_refused += 1;

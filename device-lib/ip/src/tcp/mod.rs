@@ -7,6 +7,7 @@ mod errors;
 mod flow;
 mod handshake;
 mod numbers;
+mod recovery;
 mod segment;
 mod stream;
 mod table;
@@ -211,7 +212,12 @@ impl Tcp {
         flow.stamp(now);
         let to = (packet.mac, flow.path);
         let polled = self.engine.receive(&mut lower.link, to, &mut flow.sockets, packet.packet, now);
-        flow.sent = polled.sent.or(flow.sent);
+        flow.note_sent(polled.sent, now);
+        if let Some(recovery) = &mut flow.recovery
+            && recovery.received(segment, now)
+        {
+            self.engine.resend(&mut lower.link, packet.mac, flow, now);
+        }
         if before == State::SynSent && flow.state() != State::Closed && segment.syn {
             flow.read = segment.sequence.wrapping_add(1);
             if let Some((recent, _)) = segment.timestamp().filter(|_| flow.socket().timestamp_enabled()) {
@@ -418,6 +424,9 @@ impl Tcp {
         let before = flow.state();
         let mut more = true;
         flow.stamp(now);
+        if flow.recovery.as_mut().is_some_and(|recovery| recovery.is_due(now)) {
+            self.engine.resend(&mut lower.link, station, flow, now);
+        }
         for _ in 0..BURST {
             let to = (station, flow.path);
             let Some(polled) = self.engine.send(&mut lower.link, to, &mut flow.sockets, now) else {
@@ -430,7 +439,7 @@ impl Tcp {
             if polled.blocked {
                 return Err(Blocked);
             }
-            flow.sent = polled.sent.or(flow.sent);
+            flow.note_sent(polled.sent, now);
         }
         if flow.state() == State::Closed && before != State::Closed {
             flow.error.get_or_insert(StreamError::TimedOut);
@@ -460,7 +469,8 @@ impl Tcp {
         }
         let next = self.engine.next_deadline(&flow.sockets, now);
         let next = next.map(|next| if next <= now { now + LATER } else { next });
-        let deadline = [next, flow.deadline].into_iter().flatten().min();
+        let probe = flow.recovery.as_ref().and_then(|recovery| recovery.deadline());
+        let deadline = [next, flow.deadline, probe].into_iter().flatten().min();
         self.schedule(slot, deadline);
         Ok(())
     }

@@ -165,12 +165,7 @@ impl Syn {
             timestamp: self.timestamp.map(|theirs| TcpTimestampRepr::new(theirs.value, 0)),
             ..bare(key.peer_port, key.port, self.sequence, None)
         };
-        let header = key.peer.header();
-        let mut packet = alloc::vec![0; header + segment.buffer_len()];
-        emit_header(&mut packet, (key.peer, key.own), IpProtocol::Tcp);
-        let mut payload = TcpPacket::new_unchecked(&mut packet[header..]);
-        segment.emit(&mut payload, &key.peer.into(), &key.own.into(), &ChecksumCapabilities::ignored());
-        packet
+        packet_of(key, &segment)
     }
 
     /// Answers it with our first number, a window of `window` bytes, and our clock, if it has one:
@@ -196,6 +191,22 @@ impl Syn {
         };
         send(lower, station, key, &segment)
     }
+}
+
+/// An acknowledgement without data, as it might have come from the peer of `key`.
+pub(crate) fn acknowledgement(key: Key, sequence: u32, number: u32, window: u16) -> Vec<u8> {
+    let segment = TcpRepr { window_len: window, ..bare(key.peer_port, key.port, sequence, Some(number)) };
+    packet_of(key, &segment)
+}
+
+/// `segment` in a packet from the peer of `key`.
+fn packet_of(key: Key, segment: &TcpRepr<'_>) -> Vec<u8> {
+    let header = key.peer.header();
+    let mut packet = alloc::vec![0; header + segment.buffer_len()];
+    emit_header(&mut packet, (key.peer, key.own), IpProtocol::Tcp);
+    let mut payload = TcpPacket::new_unchecked(&mut packet[header..]);
+    segment.emit(&mut payload, &key.peer.into(), &key.own.into(), &ChecksumCapabilities::ignored());
+    packet
 }
 
 /// By how many bits smoltcp shifts the windows of a connection with a receive buffer of `size` bytes.

@@ -174,3 +174,50 @@ fn connections_of_our_own() {
         world.assert_clean();
     });
 }
+
+/// How long `length` bytes take to a client with a window of 64 KiB, of which the wire loses every
+/// `every`th segment.
+fn time_with_losses(length: usize, every: usize) -> Duration {
+    let mut took = Duration::ZERO;
+    block_on(async {
+        let mut world = World::with(&LOSSY, Some(Addressing { address: OURS, prefix: 24, gateway: None }));
+        let mut listener = world.net.listen(80).unwrap();
+        spawn_background("source", async move {
+            let mut stream = listener.accept().await;
+            let _ = stream.write_all(&vec![7; length]).await;
+            let _ = stream.close().await;
+        });
+        let buffer = || tcp::SocketBuffer::new(vec![0; 65535]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        socket.connect(world.client.context(), (OURS, 80), 4000).unwrap();
+        let handle = world.sockets.add(socket);
+        world.until("connected", |world| world.socket(handle).may_send()).await;
+        world.wire.loses.set(Some(every));
+        let (start, mut count) = (world.now, 0);
+        world
+            .until("all came", |world| {
+                let socket = world.socket(handle);
+                if socket.can_recv() {
+                    socket.recv(|bytes| (bytes.len(), count += bytes.len())).unwrap();
+                }
+                count == length
+            })
+            .await;
+        took = world.now.since(start);
+    });
+    took
+}
+
+static LOSSY: Options = Options { tcp_buffer: 65535, ..PLAIN };
+
+#[test]
+fn what_is_lost_is_sent_again_before_the_timer_fires() {
+    // Every fifth to twentieth segment of 170, also several of one flight, and the last of all.
+    for every in [5, 7, 10, 20, 170] {
+        let took = time_with_losses(250_000, every);
+        std::eprintln!("one of {every} lost: {took:?}");
+        assert!(took < Duration::from_secs(8), "one of {every}: {took:?}");
+    }
+    // A single segment, the second of two: no duplicate acknowledgement tells of it.
+    assert!(time_with_losses(2_000, 2) < Duration::from_millis(900));
+}
