@@ -473,6 +473,9 @@ fn machine_flags(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
     let codegen = ["relocation-model=static", "force-unwind-tables=no"];
     flags.extend(codegen.iter().map(|option| format!("-C{option}")));
     flags.push(format!("-Ctarget-cpu={}", settings.cpu));
+    // LLVM follows the hint `#[inline]` far (325) even where size counts: for 1.3 KiB of a web site's
+    // image, and a request that takes 1 % more instructions.
+    flags.push("-Cllvm-args=-inlinehint-threshold=150".into());
     flags.extend(remaps(job, own, rustc));
     flags
 }
@@ -557,6 +560,9 @@ fn machine_link(job: &Job, record: &Record, work: &Path) -> Result<Vec<String>, 
         // panic=abort; were it called after all, it would fault at address 0.
         "--defsym=_Unwind_Resume=0".into(),
         "--gc-sections".into(),
+        // What generic code comes to is often the same for several types. Nothing here compares
+        // addresses of functions or constants but wakers, and equal ones of them do the same.
+        "--icf=all".into(),
         "--build-id=none".into(),
         "--no-eh-frame-hdr".into(),
         "-znoexecstack".into(),
