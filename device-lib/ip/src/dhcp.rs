@@ -374,6 +374,8 @@ impl Answer {
             #[cfg(feature = "dns")]
             name_servers: Default::default(),
         };
+        // A long option comes in parts, which are one (RFC 3396, section 5).
+        let mut ways: Option<Vec<u8>> = None;
         while let Some((&code, rest)) = options.split_first() {
             if code == option::END {
                 break;
@@ -395,7 +397,7 @@ impl Answer {
                 option::LEASE => answer.lease = word,
                 option::RENEWAL => answer.renewal = word,
                 option::REBINDING => answer.rebinding = word,
-                option::ROUTES => answer.routes = parse_given(value),
+                option::ROUTES => ways.get_or_insert_default().extend_from_slice(value),
                 #[cfg(feature = "dns")]
                 option::NAME_SERVER => {
                     let servers = value
@@ -407,6 +409,7 @@ impl Answer {
                 _ => {}
             }
         }
+        answer.routes = ways.and_then(|ways| parse_given(&ways));
         (answer.kind != 0).then_some(answer)
     }
 }
@@ -500,7 +503,9 @@ pub(crate) mod tests {
         let mut ack = answer(&request.data, kind::ACK, 100);
         ack.pop();
         // To two networks, of which the second one's router is no neighbour.
-        ack.extend([option::ROUTES, 15, 16, 10, 7, 10, 0, 0, 3, 24, 10, 8, 1, 192, 0, 2, 1, option::END]);
+        ack.extend([option::ROUTES, 5, 16, 10, 7, 10, 0]);
+        // In two parts (RFC 3396).
+        ack.extend([option::ROUTES, 10, 0, 3, 24, 10, 8, 1, 192, 0, 2, 1, option::END]);
         let event = client.receive(&ack, at(0));
         let bound = Event::Bound(Addressing { address: OURS, prefix: 24, gateway: None });
         assert_eq!(event, Some(bound));

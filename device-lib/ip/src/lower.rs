@@ -7,7 +7,7 @@ use core::task::Waker;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr};
 use unik::interface::{Entropy, EntropyError, Frames, FullRing};
-use unik::time::Instant;
+use unik::time::{Duration, Instant};
 
 use crate::Options;
 use crate::address::Address;
@@ -23,6 +23,11 @@ use crate::v6::V6;
 
 /// Bytes of an IPv4 header without options.
 pub(crate) const IPV4_HEADER: usize = 20;
+/// How often an address that has become ours is announced, and the time between (RFC 5227, section 1.1).
+const ANNOUNCEMENTS: u8 = 2;
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
+/// The least time between two defences of our address (RFC 5227, section 1.1).
+const DEFEND_AGAIN: Duration = Duration::from_secs(10);
 /// The hop limit of what we send (RFC 1700).
 const HOP_LIMIT: u8 = 64;
 
@@ -100,6 +105,11 @@ pub(crate) struct Lower<F, E> {
     pub entropy: E,
     pub neighbours: Neighbours,
     pub addressing: Option<Addressing>,
+    /// How often our address is still to be announced, and when.
+    announcements: u8,
+    announce: Instant,
+    /// When it was last defended against somebody else.
+    defended: Option<Instant>,
     /// Packets that come in pieces.
     #[cfg(feature = "fragments")]
     fragments: Fragments,
@@ -141,6 +151,9 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             entropy,
             neighbours,
             addressing,
+            announcements: ANNOUNCEMENTS,
+            announce: Instant::START,
+            defended: None,
             #[cfg(feature = "fragments")]
             fragments: Fragments::default(),
             #[cfg(feature = "ipv6")]
@@ -284,6 +297,9 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             self.neighbours_changed |= self.neighbours.learn(sender, arp.sender_mac, for_us, now);
         } else if !arp.sender.is_unspecified() {
             self.link.counters.martian += 1;
+            if arp.sender == own.address {
+                self.defend(own, arp.sender_mac, now);
+            }
             return;
         }
         if arp.is_request && for_us {
@@ -291,6 +307,29 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             let reply = Arp { is_request: false, sender_mac, sender: own.address, target };
             reply.send(&mut self.link, arp.sender_mac);
         }
+    }
+
+    /// Somebody else says that our address is theirs: it is announced once more, and kept, since nobody
+    /// is there to give us another (RFC 5227, section 2.4, c).
+    #[cold]
+    fn defend(&mut self, own: Addressing, station: Mac, now: Instant) {
+        if station == self.link.mac || self.defended.is_some_and(|last| now.since(last) < DEFEND_AGAIN) {
+            return;
+        }
+        self.defended = Some(now);
+        self.announcements = self.announcements.max(1);
+        self.announce = now;
+        let [a, b, c, d, e, f] = station;
+        log::error!(
+            "{}, our address, is also claimed by {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}",
+            own.address
+        );
+    }
+
+    /// Has our address announced: it is new.
+    #[cfg(feature = "dhcp")]
+    pub fn announce(&mut self) {
+        (self.announcements, self.announce, self.defended) = (ANNOUNCEMENTS, Instant::START, None);
     }
 
     /// The neighbour through which packets to `to` go, if they can go anywhere.
@@ -377,6 +416,12 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         #[cfg(feature = "ipv6")]
         self.poll_v6(now);
         let (own, link) = (self.addressing, &mut self.link);
+        if let Some(own) = own.filter(|_| self.announcements > 0 && self.announce <= now) {
+            self.announcements -= 1;
+            self.announce = now + ANNOUNCE_AGAIN;
+            let (sender_mac, sender) = (link.mac, own.address);
+            Arp { is_request: true, sender_mac, sender, target: sender }.send(link, BROADCAST);
+        }
         #[cfg(feature = "ipv6")]
         let v6 = &self.v6;
         self.neighbours_changed |= self.neighbours.poll(now, |address, _known| match address {
@@ -399,8 +444,10 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
 
     /// When [`poll`](Self::poll) has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
+        let announces = self.announcements > 0 && self.addressing.is_some();
         let deadlines = [
             self.neighbours.next_deadline(),
+            announces.then_some(self.announce),
             #[cfg(feature = "fragments")]
             self.fragments.next_deadline(),
             #[cfg(feature = "ipv6")]

@@ -1,6 +1,7 @@
 //! Tests packet by packet: a client that is nothing but the frames that a test writes, in time
 //! that only the test moves.
 
+mod conflicts;
 mod time_wait;
 mod timestamps;
 

@@ -324,6 +324,7 @@ impl<F: Frames, E: Entropy> Stack<F, E> {
     #[cfg(feature = "dhcp")]
     pub fn set_addressing(&mut self, addressing: Option<Addressing>) {
         self.lower.neighbours.clear();
+        self.lower.announce();
         let before = core::mem::replace(&mut self.lower.addressing, addressing);
         self.lower.neighbours_changed = true;
         #[cfg(feature = "tcp")]

@@ -26,7 +26,8 @@ async fn asked_for(world: &mut World, to: SocketAddr) -> Option<Ipv4Addr> {
     yield_now().await;
     world.shared.borrow_mut().send(world.now);
     let frames = world.wire.take_sent();
-    let asks = frames.iter().find(|frame| frame[12..14] == [8, 6])?;
+    // But for our own address, which is announced.
+    let asks = frames.iter().find(|frame| frame[12..14] == [8, 6] && frame[38..42] != OURS.octets())?;
     Some(Ipv4Addr::new(asks[38], asks[39], asks[40], asks[41]))
 }
 
