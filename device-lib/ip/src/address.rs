@@ -39,6 +39,17 @@ impl Address {
         }
     }
 
+    /// The largest packet of the family that nearly every path carries: Linux's `tcp_base_mss` of
+    /// 1024 with its headers; IPv6's least (RFC 8200, section 5).
+    #[cfg(feature = "tcp")]
+    pub const fn least_usual(self) -> u16 {
+        match self {
+            Address::V4(_) => 1064,
+            #[cfg(feature = "ipv6")]
+            Address::V6(_) => 1280,
+        }
+    }
+
     /// The type of frames that carry the family.
     pub const fn ether_type(self) -> EtherType {
         match self {

@@ -28,6 +28,8 @@ pub(crate) struct Wire {
     /// Of how many large frames the wire loses one, if it does, and how many there were.
     pub loses: Rc<Cell<Option<usize>>>,
     large: Rc<Cell<usize>>,
+    /// Longer frames are lost without a word.
+    pub carries: Rc<Cell<usize>>,
 }
 
 impl Wire {
@@ -43,6 +45,7 @@ impl Wire {
             cuts: Rc::default(),
             loses: Rc::default(),
             large: Rc::default(),
+            carries: Rc::new(Cell::new(usize::MAX)),
         };
         (end(1, &one, &other), end(2, &other, &one))
     }
@@ -73,6 +76,9 @@ impl Wire {
     }
 
     fn is_lost(&self, length: usize) -> bool {
+        if length > self.carries.get() {
+            return true;
+        }
         let Some(every) = self.loses.get().filter(|_| length > 200) else { return false };
         self.large.set(self.large.get() + 1);
         self.large.get().is_multiple_of(every)

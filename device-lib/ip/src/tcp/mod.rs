@@ -424,6 +424,14 @@ impl Tcp {
         let before = flow.state();
         let mut more = true;
         flow.stamp(now);
+        // A path may swallow large packets without a word, where ICMP is filtered (RFC 4821). What
+        // nearly all carry is tried then, for this connection.
+        let least = flow.path.own.least_usual();
+        if flow.path.mtu > least
+            && flow.recovery.as_ref().is_some_and(|recovery| recovery.is_swallowed(least, now))
+        {
+            flow.path.mtu = least;
+        }
         if flow.recovery.as_mut().is_some_and(|recovery| recovery.is_due(now)) {
             self.engine.resend(&mut lower.link, station, flow, now);
         }

@@ -21,6 +21,9 @@ const PROBES: u8 = 3;
 const DELAYED: Duration = Duration::from_millis(200);
 const SLACK: Duration = Duration::from_millis(25);
 
+/// How long full segments may be lost before the path is taken for one that swallows them.
+const SWALLOWED: Duration = Duration::from_secs(2);
+
 /// What is known of the data that a connection has on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recovery {
@@ -32,6 +35,8 @@ pub(crate) struct Recovery {
     window: u16,
     duplicates: u8,
     probes: u8,
+    /// Since when nothing that is on its way was acknowledged.
+    stuck: Instant,
     /// What had been sent when a loss was noticed that isn't made good yet.
     until: Option<u32>,
     /// The acknowledgement that tells the round-trip time, and since when it runs.
@@ -50,6 +55,7 @@ impl Recovery {
             window: 0,
             duplicates: 0,
             probes: 0,
+            stuck: Instant::START,
             until: None,
             sample: None,
             round_trip: None,
@@ -72,6 +78,9 @@ impl Recovery {
     /// A segment was sent.
     pub fn sent(&mut self, sent: Sent, now: Instant) {
         if is_after(sent.next, self.highest) {
+            if self.highest == self.acknowledged {
+                self.stuck = now;
+            }
             self.highest = sent.next;
             self.sample.get_or_insert((sent.next, now));
             if self.probe.is_none() {
@@ -102,6 +111,7 @@ impl Recovery {
             return false;
         }
         (self.acknowledged, self.duplicates, self.probes) = (number, 0, 0);
+        self.stuck = now;
         if let Some((_, since)) = self.sample.take_if(|(until, _)| !is_after(*until, number)) {
             let new = now.since(since);
             self.round_trip = Some(self.round_trip.map_or(new, |old| (old * 7 + new) / 8));
@@ -130,6 +140,12 @@ impl Recovery {
         }
         self.until = Some(self.highest);
         true
+    }
+
+    /// Whether packets of more than `least` bytes seem to get lost, and nobody says why.
+    pub fn is_swallowed(&self, least: u16, now: Instant) -> bool {
+        let outstanding = self.highest.wrapping_sub(self.acknowledged);
+        outstanding > u32::from(least) && self.window > 0 && now.since(self.stuck) >= SWALLOWED
     }
 
     /// How long to wait for an acknowledgement, once it is known how long one takes.

@@ -178,6 +178,11 @@ fn connections_of_our_own() {
 /// How long `length` bytes take to a client with a window of 64 KiB, of which the wire loses every
 /// `every`th segment.
 fn time_with_losses(length: usize, every: usize) -> Duration {
+    time_on(length, |wire| wire.loses.set(Some(every)))
+}
+
+/// The same on a wire that, once connected, is as `change` makes it.
+fn time_on(length: usize, change: impl FnOnce(&Wire)) -> Duration {
     let mut took = Duration::ZERO;
     block_on(async {
         let mut world = World::with(&LOSSY, Some(Addressing { address: OURS, prefix: 24, gateway: None }));
@@ -192,7 +197,7 @@ fn time_with_losses(length: usize, every: usize) -> Duration {
         socket.connect(world.client.context(), (OURS, 80), 4000).unwrap();
         let handle = world.sockets.add(socket);
         world.until("connected", |world| world.socket(handle).may_send()).await;
-        world.wire.loses.set(Some(every));
+        change(&world.wire);
         let (start, mut count) = (world.now, 0);
         world
             .until("all came", |world| {
@@ -220,4 +225,11 @@ fn what_is_lost_is_sent_again_before_the_timer_fires() {
     }
     // A single segment, the second of two: no duplicate acknowledgement tells of it.
     assert!(time_with_losses(2_000, 2) < Duration::from_millis(900));
+}
+
+#[test]
+fn a_path_that_swallows_large_packets_gets_smaller_ones() {
+    // Three seconds for the first, then as without it.
+    let took = time_on(100_000, |wire| wire.carries.set(1200));
+    assert!(took < Duration::from_secs(6), "{took:?}");
 }
