@@ -1,8 +1,11 @@
-//! What every provider of `Tcp` promises, as tests that each of them is put to: see
-//! [`unik::interface::Tcp`] for the words.
+//! What every provider of `Tcp` and of `Udp` promises, as tests that each of them is put to: see
+//! [`unik::interface::Tcp`] and [`unik::interface::Udp`] for the words.
 //!
-//! A provider's test makes two [`Ends`] of one network and gives them to [`hold`].
+//! A provider's test makes two [`Ends`] of one network and gives them to [`hold`], and to
+//! [`datagrams::hold`].
 #![forbid(unsafe_code)]
+
+pub mod datagrams;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

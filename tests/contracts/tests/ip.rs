@@ -8,10 +8,13 @@ use std::task::{Context as Cx, Poll, Waker};
 
 use unik::interface::{Entropy, EntropyError, Frames, FullRing};
 use unik::start::{Context, Listen, Protocol};
-use unik_contracts::{Ends, PORT, hold};
+use unik_contracts::{Ends, PORT, datagrams, hold};
 use unik_ip::{Ipv4, Options};
 
-static LISTENS: &[Listen] = &[Listen { protocol: Protocol::Tcp, port: PORT, service: "contract" }];
+static LISTENS: &[Listen] = &[
+    Listen { protocol: Protocol::Tcp, port: PORT, service: "contract" },
+    Listen { protocol: Protocol::Udp, port: PORT, service: "contract" },
+];
 
 const fn options(last: u8) -> Options {
     Options {
@@ -144,7 +147,9 @@ fn on_a_cable(room: usize) {
         let server = unik_ip::start(&cx[0], &SERVER, LISTENS, one, Counter(Rc::new(Cell::new(1)))).await;
         let client = unik_ip::start(&cx[1], &CLIENT, &[], other, Counter(Rc::new(Cell::new(2)))).await;
         let at = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), PORT));
-        hold(&Ends { server: server.expect("a network"), client: client.expect("a network"), at }).await;
+        let ends = Ends { server: server.expect("a network"), client: client.expect("a network"), at };
+        hold(&ends).await;
+        datagrams::hold(&ends).await;
     });
 }
 
