@@ -473,9 +473,9 @@ fn machine_flags(job: &Job, own: &Path, rustc: &Rustc) -> Vec<String> {
     let codegen = ["relocation-model=static", "force-unwind-tables=no"];
     flags.extend(codegen.iter().map(|option| format!("-C{option}")));
     flags.push(format!("-Ctarget-cpu={}", settings.cpu));
-    // LLVM follows the hint `#[inline]` far (325) even where size counts: for 1.3 KiB of a web site's
+    // LLVM follows the hint `#[inline]` far (325) even where size counts: for 1.5 KiB of a web site's
     // image, and a request that takes 1 % more instructions.
-    flags.push("-Cllvm-args=-inlinehint-threshold=150".into());
+    flags.push("-Cllvm-args=-inlinehint-threshold=100".into());
     flags.extend(remaps(job, own, rustc));
     flags
 }

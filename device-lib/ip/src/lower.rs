@@ -268,6 +268,10 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
     }
 
     /// Adds a piece to its packet; `None` if that isn't complete with it. Counts what it drops.
+    #[cfg_attr(
+        not(feature = "fragments"),
+        allow(clippy::ptr_arg, unused_variables, reason = "nothing grows where nothing is put together")
+    )]
     pub fn add_fragment(&mut self, fragment: Option<Fragment<'_>>, whole: &mut Vec<u8>) -> Option<()> {
         #[cfg(feature = "fragments")]
         match fragment.map(|fragment| self.fragments.add(&fragment, whole, self.now)) {
