@@ -4,6 +4,9 @@
 //! may make it take *at most*, up to the limits of the file. What the image itself takes is
 //! known once it is linked.
 
+use std::collections::HashMap;
+
+use petgraph::graph::NodeIndex;
 use unik_catalogue::schema::{MemoryUse, Taken, Transport};
 use unik_catalogue::value::{Place, Size};
 use unik_catalogue::{Component, Options, Target, Value};
@@ -75,17 +78,15 @@ fn place(node: &Node, taken: &MemoryUse) -> Option<Place> {
     })
 }
 
-/// The parts of a plan's instance.
-pub(crate) fn parts_of(plan: &Plan, of: petgraph::graph::NodeIndex) -> Vec<&str> {
-    let part = |node: &'_ Node| matches!(node.role, Role::Part { of: whole, .. } if whole == of);
-    plan.graph
-        .node_weights()
-        .filter(|node| part(node))
-        .filter_map(|node| match &node.role {
-            Role::Part { part, .. } => Some(part.as_str()),
-            Role::Instance => None,
-        })
-        .collect()
+/// The parts of each instance of a plan that has some.
+pub(crate) fn parts(plan: &Plan) -> HashMap<NodeIndex, Vec<&str>> {
+    let mut parts: HashMap<NodeIndex, Vec<&str>> = HashMap::new();
+    for node in plan.graph.node_weights() {
+        if let Role::Part { of, part } = &node.role {
+            parts.entry(*of).or_default().push(part);
+        }
+    }
+    parts
 }
 
 impl Plan {

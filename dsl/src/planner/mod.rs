@@ -88,7 +88,8 @@ pub fn plan(model: Model, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>
         lock: model.lock,
     };
     let instances = plan.graph.node_indices().filter(|&at| plan.graph[at].role == Role::Instance);
-    let with_parts = instances.map(|at| (&plan.graph[at], memory::parts_of(&plan, at)));
+    let mut parts = memory::parts(&plan);
+    let with_parts = instances.map(|at| (&plan.graph[at], parts.remove(&at).unwrap_or_default()));
     let appliance = model.catalogue.appliance().map(|component| &**component);
     plan.memory = memory::shares(with_parts, appliance, &plan.settings);
     diagnostics.extend(memory::judge(&plan, None));
