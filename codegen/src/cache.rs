@@ -87,7 +87,7 @@ pub struct Cache {
 }
 
 /// The folders that builds make in it, and that [`Cache::clean`] removes.
-const OURS: [&str; 7] = ["src", "work", "user", "host", "crates", "target", "empty"];
+const OURS: [&str; 8] = ["src", "work", "user", "host", "crates", "target", "empty", "last"];
 /// The file that says that these are ours: somebody's `UNIK_CACHE` may be a folder with a
 /// `src` and a `target` of their own.
 const MARK: &str = ".unikgen";

@@ -25,6 +25,7 @@ use crate::cli::{self, Parameters, TargetChoice};
 use crate::console::{NoSymbols, Symbols};
 use crate::crash::Crashes;
 use crate::exit::{self, environment};
+use crate::last;
 use crate::monitor::boot::Given;
 use crate::monitor::{Needs, needs};
 use crate::ui::{self, Ui, bytes, seconds};
@@ -218,6 +219,12 @@ pub fn build(
     let size = std::fs::metadata(&made.image).map(|meta| meta.len()).unwrap_or_default();
     let state = if made.fresh { "nothing to compile" } else { "compiled" };
     ui.say("built", &format!("{}, {} ({state}, {})", checked.plan.appliance, bytes(size), seconds(took)));
+    if let (Some(file), Some(report)) = (subject.unik_file(), &made.report)
+        && let Err(error) = last::keep(cache.root(), file, size, report)
+    {
+        // Only editors would have shown it.
+        ui.detail(&format!("what the image holds isn't kept for editors: {error}"));
+    }
     Ok(made)
 }
 

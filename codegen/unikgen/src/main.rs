@@ -24,6 +24,7 @@ mod crash;
 mod exit;
 mod graph;
 mod holder;
+mod last;
 mod monitor;
 mod place;
 mod proof;

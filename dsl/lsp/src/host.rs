@@ -1,5 +1,6 @@
 //! What the server asks of the program that it is part of.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use unik_catalogue::Component;
@@ -26,11 +27,26 @@ pub trait Host: Send + Sync {
         let _ = (file, analysis);
     }
 
+    /// What the last image of this file held; `None` where none was built.
+    fn weights(&self, file: &Path) -> Option<Weights> {
+        let _ = file;
+        None
+    }
+
     /// The handlers in the crate that names this file: their paths, and where each stands.
     fn handlers(&self, file: &Path) -> Vec<Handler> {
         let _ = file;
         Vec::new()
     }
+}
+
+/// The bytes of an image, and of its instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// The bytes of the image's file.
+    pub image: u64,
+    /// By the name of an instance: bytes that it alone brought in, and those that others did, too.
+    pub instances: HashMap<String, (u64, u64)>,
 }
 
 /// A handler of the user's crate.

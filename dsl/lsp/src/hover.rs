@@ -17,7 +17,8 @@ pub fn hover(state: &State, params: &HoverParams) -> Answer<Option<Hover>> {
     let Some((focus, mention)) = mention_at(state, &params.text_document_position_params) else {
         return Ok(None);
     };
-    let Some(value) = text(&focus, &mention) else { return Ok(None) };
+    let Some(mut value) = text(&focus, &mention) else { return Ok(None) };
+    value.push_str(&weight(state, &focus, &mention).unwrap_or_default());
     let range = Some(state.range(&focus.unit().parsed, mention.range));
     let contents = HoverContents::Markup(MarkupContent { kind: MarkupKind::Markdown, value });
     Ok(Some(Hover { contents, range }))
@@ -56,6 +57,36 @@ fn text(focus: &Focus, mention: &Mention) -> Option<String> {
             Some(format!("`{}`: {what}", path.display()))
         }
         _ => slot(),
+    }
+}
+
+/// What an instance, or the whole, took of the last image.
+fn weight(state: &State, focus: &Focus, mention: &Mention) -> Option<String> {
+    let What::Name { space, name, .. } = &mention.what else { return None };
+    let is = &focus.view.definition(*space, name)?.is;
+    let weights = state.host.weights(&focus.view.units.first()?.path)?;
+    let image = bytes(weights.image);
+    match is {
+        Is::Appliance => Some(format!("\n\nIts last image has {image}.")),
+        Is::Instance { .. } => {
+            let (alone, shared) = weights.instances.get(name)?;
+            let shared = match shared {
+                0 => String::new(),
+                shared => format!(", and {} with other lines", bytes(*shared)),
+            };
+            Some(format!(
+                "\n\nOf the {image} of the last image it alone brought in {}{shared}.",
+                bytes(*alone)
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        _ => format!("{}.{} KiB", count / 1024, count % 1024 * 10 / 1024),
     }
 }
 

@@ -40,5 +40,5 @@ mod tokens;
 mod view;
 mod wire;
 
-pub use host::{Handler, Host};
+pub use host::{Handler, Host, Weights};
 pub use server::serve;

@@ -7,10 +7,12 @@ use unik_catalogue::Component;
 use unik_catalogue::host::{Baked, Finding, HostHalf, Input};
 use unik_codegen::HostHalves;
 use unik_dsl::Analysis;
-use unik_lsp::Host;
+use unik_lsp::{Host, Weights};
 
+use crate::backend;
 use crate::cli::Lsp;
 use crate::exit::{FAILED, OK, Outcome};
+use crate::last;
 
 /// Serves an editor until it says goodbye or is gone.
 ///
@@ -29,6 +31,11 @@ struct Generator;
 impl Host for Generator {
     fn components(&self) -> Result<Vec<Component>, String> {
         unik_builtin::components().map_err(|error| error.to_string())
+    }
+
+    fn weights(&self, file: &Path) -> Option<Weights> {
+        let last = last::of(&backend::cache_folder().ok()?, file)?;
+        Some(Weights { image: last.image, instances: last.instances })
     }
 
     fn deepen(&self, _: &Path, analysis: &mut Analysis) {
