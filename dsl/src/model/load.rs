@@ -167,11 +167,10 @@ impl Loader<'_> {
 /// Whether the main file is of another language: there are several mistakes, no statement that a file may
 /// have, and none that was probably meant.
 fn is_foreign(file: &File, text: &str, found: &[Diagnostic]) -> bool {
+    let mended: HashSet<usize> =
+        found.iter().filter(|it| !it.fixes.is_empty()).map(|it| it.primary.place.start).collect();
     let is_ours = |statement: &Statement| match &statement.kind {
-        StatementKind::Broken { .. } | StatementKind::Entry(_) => {
-            let start = statement.place.start;
-            found.iter().any(|it| it.primary.place.start == start && !it.fixes.is_empty())
-        }
+        StatementKind::Broken { .. } | StatementKind::Entry(_) => mended.contains(&statement.place.start),
         _ => true,
     };
     // JSON has nothing before its braces.
