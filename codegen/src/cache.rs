@@ -14,6 +14,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct Cache {
 
 /// The folders that builds make in it, and that [`Cache::clean`] removes.
 const OURS: [&str; 8] = ["src", "work", "user", "host", "crates", "target", "empty", "last"];
+/// Those of them that hold images, or pieces of such, and so what is secret in them.
+const CLOSED: [&str; 3] = ["work", "user", "target"];
 /// The file that says that these are ours: somebody's `UNIK_CACHE` may be a folder with a
 /// `src` and a `target` of their own.
 const MARK: &str = ".unikgen";
@@ -191,7 +194,9 @@ impl Cache {
     /// # Errors
     /// When the lock file can't be made or locked.
     pub fn lock(&self, waiting: impl FnOnce()) -> Result<Lock, Error> {
-        Cache::lock_file(self.root.join("lock"), waiting)
+        let lock = Cache::lock_file(self.root.join("lock"), waiting)?;
+        CLOSED.iter().try_for_each(|name| close(&self.root.join(name)))?;
+        Ok(lock)
     }
 
     /// Waits until nobody else builds a helper.
@@ -306,6 +311,18 @@ impl Cache {
         }
         Ok(removed)
     }
+}
+
+/// Makes a folder that only its owner may look into, or one that is there so.
+fn close(folder: &Path) -> Result<(), Error> {
+    let fail = |source| Error::Io { path: folder.into(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
+    let mut permissions = fs::metadata(folder).map_err(fail)?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        permissions.set_mode(0o700);
+        fs::set_permissions(folder, permissions).map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// The bytes of all files in a folder, as far as they can be seen.

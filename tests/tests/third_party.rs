@@ -1,6 +1,7 @@
 //! Components of others: crates in `tests/third-party/` that the generator has never heard of.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -75,6 +76,90 @@ fn every_kind_of_option_reaches_a_service() {
         );
         assert!(said(&[b'x'; 100]).ends_with("NO the line is too long\n"), "{machine}");
     }
+}
+
+/// A secret reaches the service, and nothing that is shown or that others may read.
+#[test]
+fn a_secret_is_shown_by_nothing() {
+    const WORD: &str = "xyzzy-2718";
+    let place = scratch();
+    let text = std::fs::read_to_string(folder().join("lodge.unik")).expect("the appliance");
+    let text = text.replace("\"guestbook\"", &format!("{:?}", folder().join("guestbook")));
+    let text = text.replace("\"lodge\"", &format!("{:?}", folder().join("lodge")));
+    let text = text.replace("crate guest", "param word: secret string\n\ncrate guest");
+    let text = text.replace("title", "keeper $word\n        title");
+    let file = place.path().join("lodge.unik");
+    std::fs::write(&file, &text).expect("it can be written");
+    let key = place.path().join("word.txt");
+    std::fs::write(&key, format!("{WORD}\n")).expect("it can be written");
+    let given = format!("word={}", key.display());
+    let image = place.path().join("lodge.img");
+
+    let said = |arguments: &[&str], file: &Path| {
+        let mut command = unikgen_command();
+        let output = command.args(arguments).arg(file).env("WORD", WORD).output().expect("unikgen runs");
+        let all =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(!all.contains(WORD), "{arguments:?} shows it: {all}");
+        (output.status.code(), all)
+    };
+    let (code, all) = said(&["build", "-v", "--set-file", &given, "-o", &image.display().to_string()], &file);
+    assert_eq!(code, Some(0), "{all}");
+    for arguments in [
+        &["check", "--format", "json"][..],
+        &["graph"],
+        &["expand"],
+        &["cost"],
+        &["why", "guestbook"],
+        &["build", "--report", "json", "-o", &image.display().to_string()],
+    ] {
+        let mut all: Vec<&str> = arguments.to_vec();
+        all.extend(["--set-env", "word=WORD"]);
+        let (code, said) = said(&all, &file);
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+    }
+    for command in ["inspect", "audit"] {
+        assert_eq!(said(&[command], &image).0, Some(0), "{command}");
+    }
+    // Said on the command line, or in the file, it is refused.
+    let (code, all) = said(&["check", "--set", "word=guess"], &file);
+    assert!(code == Some(1) && all.contains("--set-file"), "{all}");
+    let open = place.path().join("open.unik");
+    std::fs::write(&open, text.replace("$word", &format!("{WORD:?}"))).expect("it can be written");
+    let (code, all) = said(&["check", "--format", "sarif", "--set-file", &given], &open);
+    assert!(code == Some(1) && all.contains("U0216"), "{all}");
+
+    // Of what lies beside the image and in the cache, nobody else may read what has it.
+    let mut folders = vec![place.path().to_owned(), unik_tests::cache()];
+    while let Some(folder) = folders.pop() {
+        let closed = std::fs::metadata(&folder).expect("a folder").permissions().mode() & 0o077 == 0;
+        if closed && folder.starts_with(unik_tests::cache()) {
+            continue;
+        }
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let (path, meta) = (entry.path(), entry.metadata().expect("it is there"));
+            if meta.is_dir() {
+                folders.push(path);
+            } else if meta.is_file()
+                && [&image, &key, &open].iter().all(|known| **known != path)
+                && std::fs::read(&path)
+                    .expect("it can be read")
+                    .windows(WORD.len())
+                    .any(|at| at == WORD.as_bytes())
+            {
+                assert_eq!(meta.permissions().mode() & 0o077, 0, "others may read {}", path.display());
+            }
+        }
+    }
+
+    let machine = best();
+    let at = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut running = Running::start(&image, machine, &["--publish", &format!("{at}:4000")]);
+    running.wait_for("ready", Duration::from_secs(60));
+    let answers = exchange(at, format!("SIGN a\nCLEAR guess\nCLEAR {WORD}\nREAD\nSIGN b\nBYE\n").as_bytes());
+    let answers = answers.unwrap_or_else(|error| panic!("{machine}: {error}"));
+    assert!(answers.ends_with("OK 1\nNO it is SIGN, READ or BYE\nOK\n.\nOK 2\nBYE\n"), "{answers}");
+    assert!(!running.printed().contains(WORD));
 }
 
 /// Each slip is found by the table alone, at its place.

@@ -59,6 +59,13 @@ impl Book {
         Ok(pages.first + pages.entries.len() as u64 - 1)
     }
 
+    /// Tears out all entries; their numbers aren't given again.
+    pub fn clear(&self) {
+        let pages = &mut *self.pages.borrow_mut();
+        pages.first += pages.entries.len() as u64;
+        pages.entries.clear();
+    }
+
     /// All entries, a line each, and a line with a dot.
     pub fn read(&self) -> String {
         let pages = self.pages.borrow();

@@ -51,6 +51,10 @@ pub async fn receive(
                     Err(why) => format!("NO {why}\n"),
                 },
                 ("READ", "") => book.read(),
+                ("CLEAR", word) if options.keeper.is_some_and(|keeper| is_same(keeper, word)) => {
+                    book.clear();
+                    String::from("OK\n")
+                }
                 ("BYE", "") => {
                     stream.write_all(b"BYE\n").await?;
                     break;
@@ -61,6 +65,12 @@ pub async fn receive(
         stream.write_all(answer.as_bytes()).await?;
     }
     stream.finish(LAST_WORD, 4096).await
+}
+
+/// Whether the words are the same, in a time that tells nothing of where they differ.
+fn is_same(one: &str, other: &str) -> bool {
+    let differ = one.bytes().zip(other.bytes()).fold(0, |differ, (one, other)| differ | (one ^ other));
+    one.len() == other.len() && differ == 0
 }
 
 enum Line {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `SIGN text` | `OK` and the number of the entry, or `NO` and why |
 //! | `READ` | the entries, and a line with a dot |
+//! | `CLEAR word` | `OK`, and the book is empty, where that is the keeper's word |
 //! | `BYE` | `BYE`, and hangs up |
 //!
 //! Everything is bounded: guests at once, their silence, the length of a line, the entries that are

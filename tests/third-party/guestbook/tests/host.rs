@@ -49,6 +49,7 @@ fn options() -> Options {
         banned: &[],
         copy: None,
         copy_within: None,
+        keeper: Some("tulip"),
     }
 }
 
