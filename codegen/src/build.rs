@@ -560,9 +560,7 @@ fn machine_link(job: &Job, record: &Record, work: &Path) -> Result<Vec<String>, 
         // panic=abort; were it called after all, it would fault at address 0.
         "--defsym=_Unwind_Resume=0".into(),
         "--gc-sections".into(),
-        // What generic code comes to is often the same for several types. Nothing here compares
-        // addresses of functions or constants but wakers, and equal ones of them do the same.
-        "--icf=all".into(),
+        // Without --icf: of functions that are the same, a crash record could name only one.
         "--build-id=none".into(),
         "--no-eh-frame-hdr".into(),
         "-znoexecstack".into(),
