@@ -55,6 +55,19 @@ pub async fn hold<S: Tcp, C: Tcp>(ends: &Ends<S, C>) {
     a_close_that_is_dropped_goes_on(ends).await;
 }
 
+/// Holds a provider to what it promises where frames get lost: all but resets, since one that is
+/// lost isn't sent again.
+///
+/// # Panics
+/// At the first that it doesn't keep.
+pub async fn hold_with_losses<S: Tcp, C: Tcp>(ends: &Ends<S, C>) {
+    ports(ends).await;
+    nothing_is_lost_by_what_is_dropped(ends).await;
+    halves_close_by_themselves(ends).await;
+    a_writer_waits(ends).await;
+    a_close_that_is_dropped_goes_on(ends).await;
+}
+
 async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("in time")
 }

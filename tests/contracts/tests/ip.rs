@@ -8,7 +8,7 @@ use std::task::{Context as Cx, Poll, Waker};
 
 use unik::interface::{Entropy, EntropyError, Frames, FullRing};
 use unik::start::{Context, Listen, Protocol};
-use unik_contracts::{Ends, PORT, datagrams, hold};
+use unik_contracts::{Ends, PORT, datagrams, hold, hold_with_losses};
 use unik_ip::{Ipv4, Options};
 
 static LISTENS: &[Listen] = &[
@@ -40,6 +40,9 @@ static CLIENT: Options = options(2);
 #[derive(Default)]
 struct Way {
     frames: VecDeque<Vec<u8>>,
+    /// One of so many frames gets lost, and what chooses it.
+    loses: Option<u64>,
+    chance: u64,
     /// Who receives, and who waits for room.
     receiver: Option<Waker>,
     sender: Option<Waker>,
@@ -54,8 +57,9 @@ struct Plug {
     is_blocked: bool,
 }
 
-fn cable(room: usize) -> (Plug, Plug) {
-    let (one, other) = (Rc::<RefCell<Way>>::default(), Rc::<RefCell<Way>>::default());
+fn cable(room: usize, loses: Option<u64>, seed: u64) -> (Plug, Plug) {
+    let way = |chance| Rc::new(RefCell::new(Way { loses, chance, ..Way::default() }));
+    let (one, other) = (way(seed), way(!seed));
     let plug = |last, incoming: &Rc<RefCell<Way>>, outgoing: &Rc<RefCell<Way>>| Plug {
         mac: [2, 0, 0, 0, 0, last],
         room,
@@ -103,7 +107,11 @@ impl Frames for Plug {
         }
         let mut frame = vec![0; length];
         let result = fill(&mut frame);
-        self.outgoing.borrow_mut().frames.push_back(frame);
+        let way = &mut *self.outgoing.borrow_mut();
+        way.chance = following(way.chance);
+        if way.loses.is_none_or(|one_of| !(way.chance >> 33).is_multiple_of(one_of)) {
+            way.frames.push_back(frame);
+        }
         Ok(result)
     }
 
@@ -123,6 +131,11 @@ impl Frames for Plug {
     }
 }
 
+/// The number after `state` of Knuth's generator (MMIX).
+fn following(state: u64) -> u64 {
+    state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+}
+
 /// Entropy that nobody should use.
 #[derive(Clone)]
 struct Counter(Rc<Cell<u64>>);
@@ -130,35 +143,44 @@ struct Counter(Rc<Cell<u64>>);
 impl Entropy for Counter {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
         for byte in bytes {
-            // Knuth's generator (MMIX).
-            let next =
-                self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            self.0.set(next);
-            *byte = (next >> 56) as u8;
+            self.0.set(following(self.0.get()));
+            *byte = (self.0.get() >> 56) as u8;
         }
         Ok(())
     }
 }
 
-fn on_a_cable(room: usize) {
+/// `loses`: one of so many frames, each way; `seed` says which.
+fn on_a_cable(room: usize, loses: Option<u64>, seed: u64) {
     unik::executor::block_on(async {
-        let (one, other) = cable(room);
+        let (one, other) = cable(room, loses, seed);
         let cx = [Context::new("server"), Context::new("client")];
         let server = unik_ip::start(&cx[0], &SERVER, LISTENS, one, Counter(Rc::new(Cell::new(1)))).await;
         let client = unik_ip::start(&cx[1], &CLIENT, &[], other, Counter(Rc::new(Cell::new(2)))).await;
         let at = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), PORT));
         let ends = Ends { server: server.expect("a network"), client: client.expect("a network"), at };
-        hold(&ends).await;
+        match loses {
+            None => hold(&ends).await,
+            Some(_) => hold_with_losses(&ends).await,
+        }
         datagrams::hold(&ends).await;
     });
 }
 
 #[test]
 fn our_stack_keeps_its_promises() {
-    on_a_cable(256);
+    on_a_cable(256, None, 0);
 }
 
 #[test]
 fn our_stack_keeps_its_promises_with_short_rings() {
-    on_a_cable(4);
+    on_a_cable(4, None, 0);
+}
+
+#[test]
+fn our_stack_keeps_its_promises_where_frames_get_lost() {
+    let seeds = (1..4).map(|seed| std::thread::spawn(move || on_a_cable(256, Some(20), seed)));
+    for seed in seeds.collect::<Vec<_>>() {
+        seed.join().expect("every promise");
+    }
 }

@@ -136,8 +136,12 @@ impl Engine {
     /// Has smoltcp send the oldest segment of `flow` again in its next turn: see
     /// [`recovery`](super::recovery).
     pub fn resend<F: Frames>(&mut self, link: &mut Link<F>, station: Mac, flow: &mut Flow, now: Instant) {
-        // In LAST-ACK smoltcp answers such acknowledgements; its timer has to do.
-        let (Some(recovery), false) = (flow.recovery, flow.state() == State::LastAck) else { return };
+        // In LAST-ACK smoltcp answers such acknowledgements, and of a FIN alone it would forget that
+        // it has to be sent again: its timer has to do.
+        if flow.state() == State::LastAck || flow.socket().send_queue() == 0 {
+            return;
+        }
+        let Some(recovery) = flow.recovery else { return };
         let (number, windows) = recovery.persuasion();
         for window in windows {
             let packet = acknowledgement(flow.key, flow.expected(), number, window);

@@ -176,6 +176,18 @@ impl Flow {
         ended && segment.length > 0 && is_after(end, self.expected().wrapping_sub(1))
     }
 
+    /// Whether `segment` says only that all data of ours has come, which was known.
+    pub fn is_duplicate(&mut self, segment: &Segment<'_>) -> bool {
+        let known =
+            self.recovery.is_some_and(|recovery| Some(recovery.acknowledged) == segment.acknowledgement);
+        known
+            && segment.length == 0
+            && !segment.fin
+            && !segment.rst
+            && segment.sequence == self.expected()
+            && self.socket().send_queue() == 0
+    }
+
     /// Whether our FIN was acknowledged or everything is over.
     pub fn is_closed_by_us(&self) -> bool {
         matches!(self.state(), State::FinWait2 | State::TimeWait | State::Closed)

@@ -28,7 +28,7 @@ const SWALLOWED: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recovery {
     /// Everything up to here was acknowledged …
-    acknowledged: u32,
+    pub acknowledged: u32,
     /// … and everything up to here was sent.
     highest: u32,
     /// The window of the last acknowledgement, as it stood in it.

@@ -293,3 +293,35 @@ fn a_window_that_opens_after_both_closed_is_used_at_once() {
         world.assert_clean();
     });
 }
+
+#[test]
+fn a_fin_that_is_lost_is_sent_again_whatever_is_acknowledged_meanwhile() {
+    block_on(async {
+        let mut world = World::new();
+        let accepted = spawn_accept(&world);
+        let handle = world.connected(80).await;
+        world.until("accepted", |_| !accepted.borrow().is_empty()).await;
+        let mut stream = accepted.borrow_mut().pop().unwrap();
+        world.socket(handle).send_slice(b"question").unwrap();
+        let question = withheld(&mut world).await;
+        world.wire.deliver(question.clone());
+        world.steps(20).await;
+        spawn_background("close", async move {
+            stream.close().await.unwrap();
+        });
+        yield_now().await;
+        yield_now().await;
+        world.shared.borrow_mut().send(world.now);
+        let sent = world.wire.take_sent();
+        assert_eq!(sent.iter().map(|frame| frame[47] & 1).collect::<Vec<_>>(), [1], "lost");
+        for _ in 0..5 {
+            world.wire.deliver(onwards(&question, 8, 0x10, b""));
+            world.shared.borrow_mut().receive(256, world.now);
+            world.shared.borrow_mut().send(world.now);
+            world.wire.take_sent();
+        }
+        let begin = world.now;
+        world.until("the end", |world| world.socket(handle).state() == tcp::State::CloseWait).await;
+        assert!(world.now.since(begin) < Duration::from_secs(5), "{:?}", world.now.since(begin));
+    });
+}
