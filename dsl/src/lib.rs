@@ -36,6 +36,6 @@ pub mod syntax;
 pub use analysis::{Analysis, Request, analyse};
 pub use catalogue::Catalogue;
 pub use diagnostic::{Code, Diagnostic, Severity};
-pub use model::value_of;
+pub use model::{read, read_from, value_of};
 pub use plan::Plan;
 pub use source::SourceMap;

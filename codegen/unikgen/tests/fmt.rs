@@ -62,7 +62,7 @@ fn a_file_with_errors_is_left_alone_and_the_next_is_not() {
     let done = run_in(folder.path(), &["fmt"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(done.err.contains("error[U0102]") && done.err.contains("a.unik:2:"), "{done:?}");
-    assert!(done.err.contains("c.unik is no text in UTF-8"), "{done:?}");
+    assert!(done.err.contains("c.unik: it is no UTF-8 text"), "{done:?}");
     assert!(done.err.contains("left alone: a.unik and 1 file, with errors"), "{done:?}");
     assert_eq!(std::fs::read_to_string(at("a.unik")).unwrap(), "unik 1\nappliance a {\n");
     assert_eq!(std::fs::read_to_string(at("b.unik")).unwrap(), LAID_OUT);

@@ -59,6 +59,7 @@ static OPTIONS: Options = Options {
     udp_buffer: 65536,
     segmentation: false,
     timestamps: true,
+    mtu: None,
     resolver: None,
     route: &[],
     counters: None,

@@ -115,6 +115,9 @@ pub(crate) struct Lower<F, E> {
     fragments: Fragments,
     #[cfg(feature = "ipv6")]
     pub v6: V6,
+    /// Bytes of the longest packet, as far as the option says.
+    #[cfg(feature = "mtu")]
+    longest: usize,
     /// Ways to other networks than the gateway's.
     #[cfg(feature = "routes")]
     pub routes: crate::routes::Routes,
@@ -144,9 +147,18 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
         addressing: Option<Addressing>,
     ) -> Result<Self, EntropyError> {
         let neighbours = Neighbours::new(secret(&entropy)?);
-        #[cfg(feature = "ipv6")]
-        let v6 = V6::new(options.ipv6.as_ref(), frames.mac(), frames.mtu());
+        #[cfg(feature = "mtu")]
+        let longest = options.mtu.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
         Ok(Lower {
+            #[cfg(feature = "ipv6")]
+            v6: {
+                let mtu = frames.mtu();
+                #[cfg(feature = "mtu")]
+                let mtu = mtu.min(longest);
+                V6::new(options.ipv6.as_ref(), frames.mac(), mtu)
+            },
+            #[cfg(feature = "mtu")]
+            longest,
             link: Link::new(frames),
             entropy,
             neighbours,
@@ -156,8 +168,6 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
             defended: None,
             #[cfg(feature = "fragments")]
             fragments: Fragments::default(),
-            #[cfg(feature = "ipv6")]
-            v6,
             #[cfg(feature = "routes")]
             routes: crate::routes::Routes::new(options),
             paths: Paths::default(),
@@ -172,7 +182,10 @@ impl<F: Frames, E: Entropy> Lower<F, E> {
 
     /// The largest packet that the link carries, header included, within what IP can say.
     pub fn mtu(&self) -> usize {
-        self.link.frames.mtu().min(usize::from(u16::MAX))
+        let mtu = self.link.frames.mtu().min(usize::from(u16::MAX));
+        #[cfg(feature = "mtu")]
+        let mtu = mtu.min(self.longest);
+        mtu
     }
 
     /// The largest packet of the family of `address` that the link carries.

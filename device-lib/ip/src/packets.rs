@@ -44,6 +44,7 @@ const OPTIONS: Options = Options {
     udp_buffer: 65536,
     segmentation: false,
     timestamps: false,
+    mtu: None,
 };
 
 static USUAL: Options = OPTIONS;

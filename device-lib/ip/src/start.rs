@@ -18,7 +18,7 @@ use crate::{Ipv4, Options, driver};
 ///
 /// # Errors
 /// When the source of entropy gives nothing: without secrets anybody could take part in others'
-/// connections.
+/// connections. When the link carries less than the option `mtu` says.
 #[cfg_attr(
     not(feature = "dhcp"),
     allow(clippy::unused_async, reason = "every component starts asynchronously")
@@ -35,6 +35,14 @@ pub async fn start<F: Frames, E: Entropy>(
         Ipv4::Dhcp if cfg!(feature = "dhcp") => None,
         Ipv4::Dhcp => return Err(cx.error("the image has no DHCP client: build it with the part `dhcp`")),
     };
+    #[cfg(feature = "mtu")]
+    if let Some(wanted) = options.mtu
+        && wanted > link.mtu() as u64
+    {
+        return Err(
+            cx.error(alloc::format!("`mtu {wanted}`: the device carries packets of {} bytes", link.mtu()))
+        );
+    }
     let stack = Stack::new(cx.instance(), options, listens, addressing, link, entropy)
         .map_err(|error| cx.error(error.to_string()))?;
     let shared = Rc::new(RefCell::new(stack));

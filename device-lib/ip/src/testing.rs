@@ -28,6 +28,8 @@ pub(crate) struct Wire {
     /// Of how many large frames the wire loses one, if it does, and how many there were.
     pub loses: Rc<Cell<Option<usize>>>,
     large: Rc<Cell<usize>>,
+    /// The longest frame that this end has sent.
+    pub longest: Rc<Cell<usize>>,
     /// Longer frames are lost without a word.
     pub carries: Rc<Cell<usize>>,
 }
@@ -45,6 +47,7 @@ impl Wire {
             cuts: Rc::default(),
             loses: Rc::default(),
             large: Rc::default(),
+            longest: Rc::default(),
             carries: Rc::new(Cell::new(usize::MAX)),
         };
         (end(1, &one, &other), end(2, &other, &one))
@@ -113,6 +116,7 @@ impl Frames for Wire {
 
     fn transmit<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Result<R, FullRing> {
         assert!(length <= 1514);
+        self.longest.set(self.longest.get().max(length));
         if !self.can_transmit() {
             return Err(FullRing);
         }

@@ -189,9 +189,12 @@ fn is_another(file: &File) -> bool {
 /// The largest file that is read: a hundred times what a long one has.
 const MAX_FILE: u64 = 16 << 20;
 
-/// Reads a file, if it is an ordinary one of bearable size: a pipe or a device could go on
-/// forever.
-fn read(path: &Path) -> Result<String, String> {
+/// Reads a `.unik` file, if it is an ordinary one of bearable size: a pipe or a device could go
+/// on forever.
+///
+/// # Errors
+/// What is wrong with it, after "can't read FILE: ".
+pub fn read(path: &Path) -> Result<String, String> {
     // Asked before it is opened: opening a pipe waits for whoever writes into it.
     let kind = std::fs::metadata(path).map_err(|error| plain(&error))?;
     if kind.is_dir() {
@@ -200,10 +203,17 @@ fn read(path: &Path) -> Result<String, String> {
     if !kind.is_file() {
         return Err(plain(&std::io::Error::other("not a file")));
     }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| plain(&error))?;
     // What its size says may be wrong by now, or always: files in /proc have none.
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| plain(&error))?;
+    read_from(std::fs::File::open(path).map_err(|error| plain(&error))?)
+}
+
+/// Reads the text of a `.unik` file from where it comes from.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(stream: impl std::io::Read) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    stream.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| plain(&error))?;
     as_text(bytes)
 }
 

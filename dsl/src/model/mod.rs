@@ -121,6 +121,7 @@ pub struct Listening {
 }
 
 pub use crates::table as named_crate;
+pub use load::{read, read_from};
 
 /// What is known while a file is checked.
 struct Checker<'a> {

@@ -30,6 +30,7 @@ const fn options(last: u8) -> Options {
         udp_buffer: 4096,
         segmentation: false,
         timestamps: false,
+        mtu: None,
     }
 }
 

@@ -1,6 +1,5 @@
 //! `unikgen fmt`: the one layout.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -54,9 +53,7 @@ pub fn run(args: &Fmt, ui: &Ui) -> Outcome {
 
 /// Whether the layout of `file` changes; `None` if it has errors, which are shown.
 fn one(file: &Path, check: bool, ui: &Ui) -> anyhow::Result<Option<bool>> {
-    let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| anyhow::anyhow!("{} is no text in UTF-8: {}", file.display(), error.utf8_error()))?;
+    let text = unik_dsl::read(file).map_err(|why| anyhow::anyhow!("can't read {}: {why}", file.display()))?;
     let Some(laid_out) = laid_out(file, &text, ui) else { return Ok(None) };
     if laid_out == text {
         return Ok(Some(false));
@@ -70,8 +67,8 @@ fn one(file: &Path, check: bool, ui: &Ui) -> anyhow::Result<Option<bool>> {
 }
 
 fn standard_input(args: &Fmt, ui: &Ui) -> Outcome {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("can't read standard input")?;
+    let text = unik_dsl::read_from(std::io::stdin().lock())
+        .map_err(|why| anyhow::anyhow!("can't read standard input: {why}"))?;
     let Some(laid_out) = laid_out(&args.stdin_name, &text, ui) else { return Ok(FAILED) };
     if !args.check {
         output(&laid_out)?;

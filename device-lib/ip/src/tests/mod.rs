@@ -52,6 +52,7 @@ const PLAIN: Options = Options {
     udp_buffer: 4096,
     segmentation: true,
     timestamps: true,
+    mtu: None,
 };
 
 static LISTENS: [Listen; 2] = [

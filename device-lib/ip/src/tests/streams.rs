@@ -1,5 +1,7 @@
 //! Data over connections, in both directions and of both families.
 
+use std::string::ToString as _;
+
 use super::*;
 
 #[test]
@@ -232,4 +234,45 @@ fn a_path_that_swallows_large_packets_gets_smaller_ones() {
     // Three seconds for the first, then as without it.
     let took = time_on(100_000, |wire| wire.carries.set(1200));
     assert!(took < Duration::from_secs(6), "{took:?}");
+}
+
+static SHORT: Options = Options { mtu: Some(1300), ..PLAIN };
+static LONG: Options = Options { mtu: Some(1501), ..PLAIN };
+
+#[test]
+fn packets_are_no_longer_than_the_option_says() {
+    block_on(async {
+        let addressing = Some(Addressing { address: OURS, prefix: 24, gateway: None });
+        for (options, longest) in [(&OPTIONS, 1514), (&SHORT, 1314)] {
+            let mut world = World::with(options, addressing);
+            spawn_echo(&world);
+            for to in [smoltcp::wire::IpAddress::from(OURS), OURS_6.into()] {
+                let handle = world.connect_to((to, 80));
+                let (mut sent, mut back) = (0, 0);
+                world
+                    .until("all came back", |world| {
+                        if world.socket(handle).may_send() {
+                            sent += world.socket(handle).send_slice(&[7; 20_000][sent..]).unwrap();
+                        }
+                        if world.socket(handle).can_recv() {
+                            back += world.socket(handle).recv(|bytes| (bytes.len(), bytes.len())).unwrap();
+                        }
+                        back == 20_000
+                    })
+                    .await;
+            }
+            // Long ones are sent, and none longer than that.
+            assert_eq!(world.wire.longest.get(), longest);
+        }
+    });
+}
+
+#[test]
+fn a_device_that_carries_less_than_the_option_says_ends_the_start() {
+    block_on(async {
+        let cx = unik::start::Context::new("lan");
+        let began = crate::start(&cx, &LONG, &LISTENS, Wire::alone(), Counter::new(1)).await;
+        let error = began.expect_err("1500 is the most").to_string();
+        assert_eq!(error, "lan: `mtu 1501`: the device carries packets of 1500 bytes");
+    });
 }

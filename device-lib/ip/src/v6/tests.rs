@@ -39,6 +39,7 @@ const fn options(ipv6: Ipv6) -> Options {
         udp_buffer: 65536,
         segmentation: false,
         timestamps: false,
+        mtu: None,
     }
 }
 
