@@ -1,5 +1,6 @@
 //! Components of others: crates in `tests/third-party/` that the generator has never heard of.
 
+use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use unik_tests::client::exchange;
 use unik_tests::machine::{Machine, best};
-use unik_tests::running::{Running, free_port};
+use unik_tests::running::{Running, free_port, signal};
 use unik_tests::{root, scratch, unikgen_command};
 
 fn folder() -> PathBuf {
@@ -75,6 +76,15 @@ fn every_kind_of_option_reaches_a_service() {
             "{machine}"
         );
         assert!(said(&[b'x'; 100]).ends_with("NO the line is too long\n"), "{machine}");
+
+        let guest = std::net::TcpStream::connect(at).expect("a guest");
+        guest.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+        let mut heard = std::io::BufReader::new(guest).lines().map(|line| line.expect("a line"));
+        assert_eq!(heard.by_ref().take(2).collect::<Vec<_>>(), ["The lodge", "Sign the book, please."]);
+        signal(running.id(), "-TERM");
+        assert_eq!(heard.collect::<Vec<_>>(), ["BYE the book is closed"], "{machine}");
+        let ended = running.wait_for_end(Duration::from_secs(20));
+        assert_eq!(ended.code(), Some(143), "{machine}: {}", running.printed());
     }
 }
 
