@@ -57,7 +57,7 @@ impl Many {
 fn ten_thousand_at_once_are_each_answered() {
     let many = Many::start(best());
     println!("{}: {}", many.machine, many.client(&["many", "10.0.2.15:80", &CONNECTIONS.to_string()]));
-    // They were all closed with the client; and there is room for as many again.
+    // They were all closed; and there is room for as many again.
     println!("{}: {}", many.machine, many.client(&["many", "10.0.2.15:80", &CONNECTIONS.to_string()]));
     println!("{}: resident memory of QEMU: {} MiB", many.machine, resident(many.running.id()) >> 20);
 }

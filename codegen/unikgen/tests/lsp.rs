@@ -432,3 +432,40 @@ fn says_what_things_are_and_mends_them() {
     assert!(answer.as_str().is_some_and(|text| text.contains("Wrong:")), "{answer}");
     assert_eq!(client.end(), 0);
 }
+
+#[test]
+fn ten_thousand_edits_leave_no_memory_behind() {
+    let folder = folder();
+    let mut client = Client::start(&path(&folder));
+    let uri = client.open("site.unik", SITE);
+    let mut early = 0;
+    for version in 2..10_002 {
+        // A character comes and goes in the middle of a word.
+        let (end, text) = if version % 2 == 0 { (6, "x") } else { (7, "") };
+        let range = json!({ "start": { "line": 6, "character": 6 }, "end": { "line": 6, "character": end } });
+        client.notify(
+            "textDocument/didChange",
+            json!({
+                "textDocument": { "uri": uri, "version": version },
+                "contentChanges": [{ "range": range, "text": text }],
+            }),
+        );
+        if version % 100 == 0 {
+            let symbols =
+                client.request("textDocument/documentSymbol", json!({ "textDocument": { "uri": uri } }));
+            assert!(symbols["result"].is_array(), "{symbols}");
+        }
+        if version == 1_000 {
+            early = client.memory();
+        }
+    }
+    let late = client.memory();
+    assert!(late < early + 16 * 1024, "{early} KiB after a thousand, {late} after ten thousand");
+    // And the text is what it should be.
+    let hover = client.request(
+        "textDocument/hover",
+        json!({ "textDocument": { "uri": uri }, "position": { "line": 7, "character": 5 } }),
+    );
+    assert!(hover["result"]["contents"].is_object(), "{hover}");
+    assert_eq!(client.end(), 0);
+}

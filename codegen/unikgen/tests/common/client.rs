@@ -119,6 +119,13 @@ impl Client {
         }
     }
 
+    /// KiB of memory that the server has at hand.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Opens a text; gives its URI.
     pub fn open(&mut self, name: &str, text: &str) -> String {
         let uri = uri(&self.folder.join(name));

@@ -171,7 +171,7 @@ pub fn arm_by_msr(length: u64) -> (u32, u64) {
     }
 }
 
-/// The timer's interrupt was taken.
+/// Nothing is armed, as far as is known: the timer's interrupt was taken, or arming it came to nothing.
 pub fn expired() {
     TIMER.set(Timer { armed: None, ..TIMER.get() });
 }

@@ -90,15 +90,15 @@ pub enum Wait {
     Look,
 }
 
-/// Enters the gate to wait. The vector of the interrupt taken, if there was one: of one that
-/// came before the call, too, and then the timer may not have been armed.
-pub fn wait(how: Wait) -> Option<u8> {
+/// Enters the gate to wait. The vector of the interrupt taken, if there was one, and whether that
+/// came before the call: then the timer wasn't armed.
+pub fn wait(how: Wait) -> (Option<u8>, bool) {
     let (selector, value) = match how {
         Wait::Sleep => (0_u32, 0),
         Wait::Arm(value) => (1, value),
         Wait::Look => (2, 0),
     };
-    let stub: u64;
+    let (stub, slept): (u64, u64);
     // SAFETY: the call pushes one word (no `nostack`, so the compiler left room); the gate
     // changes no memory of ring 3, and no register but those named.
     unsafe {
@@ -107,11 +107,11 @@ pub fn wait(how: Wait) -> Option<u8> {
             in("edi") selector,
             inout("rax") value => _,
             out("rdx") _,
-            out("rcx") _,
+            out("rcx") slept,
             out("rsi") stub,
         );
     }
-    gate::interrupt_of(stub)
+    (gate::interrupt_of(stub), slept == 0)
 }
 
 /// Lets ring 3 have the gate write `value` to the register at `address`, with [`write`], for as

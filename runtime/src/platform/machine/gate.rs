@@ -201,6 +201,7 @@ global_asm!(
     xor esi, esi
     xchg rsi, [rip + gate_pending]
     call qword ptr [rip + gate_eoi]
+    xor ecx, ecx                            // and the timer was left as it was
     iretq
 6:
     cmp qword ptr [rsp], offset gate_end_site

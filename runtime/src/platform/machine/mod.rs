@@ -138,9 +138,16 @@ pub fn wait(until: Option<u64>) {
     let now = clock::now();
     let until = until.unwrap_or(u64::MAX).min(now.saturating_add(LONGEST_SLEEP));
     let how = if until <= now { calls::Wait::Look } else { apic::wait_until(until - now) };
-    match calls::wait(how) {
+    let (vector, was_before) = calls::wait(how);
+    match vector {
         Some(gate::TIMER_VECTOR) => apic::expired(),
-        Some(vector) => interrupt::raise(vector),
+        Some(vector) => {
+            if was_before && matches!(how, calls::Wait::Arm(_)) {
+                // Who believed in it would sleep until the watchdog's next tick.
+                apic::expired();
+            }
+            interrupt::raise(vector);
+        }
         None => {}
     }
 }
