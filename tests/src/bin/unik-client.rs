@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -134,16 +134,7 @@ fn parallel(to: SocketAddr, count: usize) -> Said {
             return Err(format!("{number} was answered `{}`", String::from_utf8_lossy(&answer)).into());
         }
     }
-    // In order, and no more at a time than the queue of a TAP has room for: what Linux ends with the
-    // process is mostly dropped there, and comes again when it does.
-    for streams in open.chunks_mut(100) {
-        for stream in &*streams {
-            stream.shutdown(Shutdown::Write)?;
-        }
-        for stream in streams {
-            std::io::copy(stream, &mut std::io::sink())?;
-        }
-    }
+    close(open)?;
     Ok(format!("{count} connections at once, each answered"))
 }
 
@@ -166,7 +157,22 @@ fn many(to: SocketAddr, count: usize) -> Said {
             return Err(format!("{number} was answered `{}`", String::from_utf8_lossy(&answer)).into());
         }
     }
+    close(open)?;
     Ok(format!("{count} connections at once, each answered"))
+}
+
+/// In order, and no more at a time than the queue of a TAP has room for: what Linux ends with the process
+/// is mostly dropped there, and comes again when it does.
+fn close(mut open: Vec<TcpStream>) -> std::io::Result<()> {
+    for streams in open.chunks_mut(100) {
+        for stream in &*streams {
+            stream.shutdown(Shutdown::Write)?;
+        }
+        for stream in streams {
+            std::io::copy(stream, &mut std::io::sink())?;
+        }
+    }
+    Ok(())
 }
 
 /// Aborts at every stage; after each round an honest client must be served.
