@@ -116,6 +116,19 @@ impl HostIp {
         HostIp { network: Rc::new(network) }
     }
 
+    /// The same, whose names `servers` know; the files of the host don't count. For tests.
+    #[cfg(feature = "dns")]
+    #[must_use]
+    pub fn asking(self, servers: Vec<SocketAddr>) -> Self {
+        let network = Network {
+            instance: self.network.instance,
+            listens: self.network.listens,
+            mappings: self.network.mappings.clone(),
+            names: names::Names::new(self.network.instance, servers),
+        };
+        HostIp { network: Rc::new(network) }
+    }
+
     #[cfg(feature = "dns")]
     fn names(&self) -> &names::Names {
         &self.network.names

@@ -1,11 +1,12 @@
-//! What every provider of `Tcp` and of `Udp` promises, as tests that each of them is put to: see
-//! [`unik::interface::Tcp`] and [`unik::interface::Udp`] for the words.
+//! What every provider of `Tcp`, `Udp` and `Resolver` promises, as tests that each of them is put to: see
+//! [`unik::interface`] for the words.
 //!
-//! A provider's test makes two [`Ends`] of one network and gives them to [`hold`], and to
-//! [`datagrams::hold`].
+//! A provider's test makes two [`Ends`] of one network and gives them to [`hold`], to
+//! [`datagrams::hold`], and to [`names::hold`].
 #![forbid(unsafe_code)]
 
 pub mod datagrams;
+pub mod names;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

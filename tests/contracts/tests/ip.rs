@@ -2,26 +2,31 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context as Cx, Poll, Waker};
 
 use unik::interface::{Entropy, EntropyError, Frames, FullRing};
 use unik::start::{Context, Listen, Protocol};
-use unik_contracts::{Ends, PORT, datagrams, hold, hold_with_losses};
+use unik_contracts::names::NAMES;
+use unik_contracts::{Ends, PORT, datagrams, hold, hold_with_losses, names};
 use unik_ip::{Ipv4, Options};
 
 static LISTENS: &[Listen] = &[
     Listen { protocol: Protocol::Tcp, port: PORT, service: "contract" },
     Listen { protocol: Protocol::Udp, port: PORT, service: "contract" },
+    Listen { protocol: Protocol::Tcp, port: NAMES, service: "contract" },
+    Listen { protocol: Protocol::Udp, port: NAMES, service: "contract" },
 ];
+
+static SERVERS: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))];
 
 const fn options(last: u8) -> Options {
     Options {
         ipv4: Ipv4::Static { address: (Ipv4Addr::new(10, 0, 0, last), 24), gateway: None },
         ipv6: None,
         hostname: None,
-        resolver: None,
+        resolver: Some(&SERVERS),
         route: &[],
         counters: None,
         max_connections: 64,
@@ -165,6 +170,10 @@ fn on_a_cable(room: usize, loses: Option<u64>, seed: u64) {
             Some(_) => hold_with_losses(&ends).await,
         }
         datagrams::hold(&ends).await;
+        if loses.is_none() {
+            // It counts questions, and one that gets lost is put again.
+            names::hold(&ends.server, &ends.client).await;
+        }
     });
 }
 
