@@ -19,6 +19,7 @@ const BASE_X2APIC: u64 = 1 << 10;
 const XAPIC: u64 = 0xfee0_0000;
 
 // Registers, by their x2APIC number; the page has them at 16 times that.
+const ID: u32 = 0x02;
 const SPURIOUS: u32 = 0x0f;
 const LVT_TIMER: u32 = 0x32;
 const LVT_LINT0: u32 = 0x35;
@@ -176,9 +177,13 @@ pub fn expired() {
     TIMER.set(Timer { armed: None, ..TIMER.get() });
 }
 
-/// The identity of this processor's local APIC, as I/O APICs and messages name it.
+/// The identity of this processor's local APIC, as I/O APICs and messages name it. Before the seal only.
+///
+/// CPUID would tell it, too, but where a host can't intercept that instruction in ring 3, what
+/// comes is the identity of whichever host processor it ran on.
 pub fn id() -> u8 {
-    (core::arch::x86_64::__cpuid(1).ebx >> 24) as u8
+    let id = read(ID);
+    (if cpu::features().x2apic { id } else { id >> 24 }) as u8
 }
 
 fn read(register: u32) -> u32 {
